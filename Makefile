@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0
+# Every target is a script in lab/ that can be run by itself.
+
+export LINUX VM CONFIG TEST BASE ALL DROP CHECK_SINCE
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run test tree export kernel shell kselftest check clean \
+	setup fetch ready
+
+run: ready		## hole punching in a guest, before and after [BASE=1] [VM=svm|vmx]
+	@lab/demo
+
+test:			## everything CI runs; ends with the sum
+	@lab/test
+
+tree: fetch		## build/linux from the base and patches/ [LINUX=TREE|TARBALL] [DROP=1]
+	@lab/tree $(if $(DROP),drop)
+
+export:			## patches/ from the branches of build/linux
+	@lab/export
+
+kernel: ready		## the kernel of build/linux [CONFIG=lab|debug|base]
+	@lab/kernel $(or $(CONFIG),lab)
+
+shell: ready		## a shell in a guest; Ctrl-A X leaves [VM=svm|vmx] [CONFIG=]
+	@lab/shell $(or $(VM),svm)
+
+kselftest: ready	## one selftest in a guest, or all: TEST=name [VM=svm|vmx] [CONFIG=]
+	@lab/kselftest $(TEST)
+
+check: ready		## the patches one by one, without a guest [ALL=1] [CHECK_SINCE=COMMIT]
+	@lab/check
+
+clean:			## removes what was built; with ALL=1 the base and build/linux too
+	@lab/clean
+
+setup:			## installs missing Debian packages
+	@lab/setup
+
+fetch: setup		## the base
+	@lab/fetch
+
+# Work in build/linux that is not exported yet is built as it is.
+ready: fetch
+	@lab/tree keep
+
+help:			## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' \
+		$(firstword $(MAKEFILE_LIST))

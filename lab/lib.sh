@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0
+# Sourced by the lab's scripts. Leaves the shell at the top of the project.
+#
+#   die MESSAGE         one line on stderr, exit 1. The message names the cure.
+#   need_disk           dies unless there is room for a build.
+#   note MESSAGE        one line of progress on stdout.
+#   step NAME LOG CMD   runs CMD with its output in LOG, shows that it lives, and
+#                       returns its status; the end of LOG is shown if it failed.
+#   tree_state DIR [PATH...]
+#                       what a build of these parts of a git tree depends on:
+#                       the commit and all that is not committed.
+
+set -eu
+cd "$(dirname "$0")/.."
+top=$PWD
+build=${LAB_BUILD:-$top/build}
+logs=$build/log
+mkdir -p "$logs"
+step_pid=
+
+die() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+	exit 1
+}
+
+# The tree, two kernels, and the selftests need about 8 GB.
+need_disk() {
+	free=$(df -Pk "$build" | awk 'NR == 2 { print int($4 / 1000000) }')
+	[ "$free" -ge 8 ] ||
+		die "only $free GB of disk free, 8 needed: free some, or point LAB_BUILD at a larger disk"
+}
+
+note() {
+	printf '%s\n' "$*"
+}
+
+# A step runs in a session of its own, so that one signal ends all of it.
+step_stop() {
+	if [ -n "$step_pid" ]; then
+		kill -s TERM -- "-$step_pid" 2>/dev/null || :
+		wait "$step_pid" 2>/dev/null || :
+		step_pid=
+	fi
+}
+trap step_stop EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+step() {
+	step_name=$1 step_log=$2
+	shift 2
+	step_t0=$(date +%s)
+	note "$step_name (log: ${step_log#"$top"/})"
+	setsid "$@" >"$step_log" 2>&1 </dev/null &
+	step_pid=$!
+	if [ -t 1 ]; then tick=1; else tick=60; fi
+	step_n=0
+	while kill -0 "$step_pid" 2>/dev/null; do
+		sleep 0.2
+		step_n=$((step_n + 1))
+		[ $((step_n % (tick * 5))) -eq 0 ] || continue
+		if [ -t 1 ]; then
+			printf '\r  %ds ' $(($(date +%s) - step_t0))
+		else
+			note "  $step_name: $(($(date +%s) - step_t0))s"
+		fi
+	done
+	step_rc=0
+	wait "$step_pid" || step_rc=$?
+	step_pid=
+	[ ! -t 1 ] || printf '\r'
+	if [ "$step_rc" -ne 0 ]; then
+		tail -n 20 "$step_log" >&2
+		printf '%s failed (status %d), all of its output: %s\n' \
+			"$step_name" "$step_rc" "${step_log#"$top"/}" >&2
+	fi
+	return "$step_rc"
+}
+
+tree_state() {
+	tree_dir=$1
+	shift
+	git -C "$tree_dir" rev-parse 'HEAD^{tree}'
+	git -C "$tree_dir" diff HEAD -- "$@"
+	git -C "$tree_dir" ls-files -z -o --exclude-standard -- "$@" |
+		(cd "$tree_dir" && xargs -0 -r sha256sum)
+}

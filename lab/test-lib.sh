@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0
+# Sourced by the lab's own tests: a scratch build directory, patches/ and a base
+# of a few files.
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+export LAB_BUILD="$scratch/build" LAB_PATCHES="$scratch/patches"
+export LINUX="$scratch/linux.tar" LAB_PIN="$scratch/pin"
+export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=gmem-exact \
+	GIT_AUTHOR_EMAIL=gmem-exact@localhost GIT_COMMITTER_NAME=gmem-exact \
+	GIT_COMMITTER_EMAIL=gmem-exact@localhost
+unset ALL DROP CHECK_SINCE
+tree=$LAB_BUILD/linux
+mkdir -p "$LAB_BUILD" "$LAB_PATCHES"
+cp base/pin "$LAB_PIN"
+
+# base VERSION TARBALL: with Debian's .gitignore, which hides every file.
+base() {
+	rm -rf "$scratch/src"
+	mkdir -p "$scratch/src/linux/mm"
+	printf 'VERSION = %s\nPATCHLEVEL = %s\nSUBLEVEL = %s\nEXTRAVERSION =\n' \
+		$(echo "$1" | tr . ' ') >"$scratch/src/linux/Makefile"
+	seq 40 >"$scratch/src/linux/mm/a.c"
+	echo '/*' >"$scratch/src/linux/.gitignore"
+	tar -cf "$2" -C "$scratch/src" linux
+}
+
+on_tree() {
+	git -C "$tree" "$@"
+}
+
+# change LINE SUBJECT: a commit that changes one line.
+change() {
+	sed -i "$1s/.*/changed by $2/" "$tree/mm/a.c"
+	on_tree commit -q -a -m "$2" -m 'A body.'
+}
+
+# refuses PATTERN COMMAND: fails, with one line on stderr that has PATTERN.
+refuses() {
+	pattern=$1
+	shift
+	if "$@" >"$scratch/out" 2>"$scratch/err"; then
+		echo "did not refuse: $*"
+		return 1
+	fi
+	cat "$scratch/err"
+	[ "$(wc -l <"$scratch/err")" -eq 1 ] && grep -q -e "$pattern" "$scratch/err"
+}
+
+# Everything that must survive a refusal.
+state() {
+	on_tree for-each-ref
+	on_tree symbolic-ref -q HEAD || on_tree rev-parse HEAD
+	(cd "$tree" && find . -path ./.git -prune -o -type f -print |
+		sort | xargs sha256sum)
+	(cd "$LAB_PATCHES" && find . -type f | sort | xargs -r sha256sum)
+}
+
+# refuses_untouched PATTERN COMMAND
+refuses_untouched() {
+	before=$(state)
+	refuses "$@" || return
+	[ "$before" = "$(state)" ] || {
+		echo "the refusal changed something"
+		return 1
+	}
+}
+
+same() {
+	[ "$1" = "$2" ] || {
+		echo "'$1' is not '$2'"
+		return 1
+	}
+}
