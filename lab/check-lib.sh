@@ -63,6 +63,6 @@ objects() {
 # Diagnostics without what moves with every patch.
 warnings() {
 	grep -iE '(warning|error): ' |
-		sed -E -e "s,$tree/,,g" -e 's,(\.\./)+,,g' -e 's/:[0-9]+(:[0-9]+)?:/:/g' \
+		sed -E -e "s,$tree/,,g" -e 's,(\.\./)+,,g' -e 's,^linux/,,' -e 's/:[0-9]+(:[0-9]+)?:/:/g' \
 			-e 's/\.(c|h):[0-9]+ /.\1: /' | sort -u
 }

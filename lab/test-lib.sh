@@ -18,8 +18,9 @@ cp base/pin "$LAB_PIN"
 base() {
 	rm -rf "$scratch/src"
 	mkdir -p "$scratch/src/linux/mm"
-	printf 'VERSION = %s\nPATCHLEVEL = %s\nSUBLEVEL = %s\nEXTRAVERSION =\n' \
-		$(echo "$1" | tr . ' ') >"$scratch/src/linux/Makefile"
+	echo "$1" | awk -F. '{ print "VERSION = " $1 "\nPATCHLEVEL = " $2
+		print "SUBLEVEL = " $3 "\nEXTRAVERSION =" }' \
+		>"$scratch/src/linux/Makefile"
 	seq 40 >"$scratch/src/linux/mm/a.c"
 	echo '/*' >"$scratch/src/linux/.gitignore"
 	tar -cf "$2" -C "$scratch/src" linux
