@@ -82,6 +82,7 @@ tree_state() {
 	shift
 	git -C "$tree_dir" rev-parse 'HEAD^{tree}'
 	git -C "$tree_dir" diff HEAD -- "$@"
-	git -C "$tree_dir" ls-files -z -o --exclude-standard -- "$@" |
+	# Not --exclude-standard: Debian's .gitignore hides every new file.
+	git -C "$tree_dir" ls-files -z -o -x '*.pyc' -- "$@" |
 		(cd "$tree_dir" && xargs -0 -r sha256sum)
 }
