@@ -9,6 +9,7 @@
 #   tree_state DIR [PATH...]
 #                       what a build of these parts of a git tree depends on:
 #                       the commit and all that is not committed.
+#   tests_of CONFIG     the selftests that go with a kernel (lab/kselftest-build).
 
 set -eu
 cd "$(dirname "$0")/.."
@@ -85,4 +86,8 @@ tree_state() {
 	# Not --exclude-standard: Debian's .gitignore hides every new file.
 	git -C "$tree_dir" ls-files -z -o -x '*.pyc' -- "$@" |
 		(cd "$tree_dir" && xargs -0 -r sha256sum)
+}
+
+tests_of() {
+	case $1 in base | testonly) echo "$1" ;; *) echo series ;; esac
 }
