@@ -9,6 +9,8 @@
 #   tree_state DIR [PATH...]
 #                       what a build of these parts of a git tree depends on:
 #                       the commit and all that is not committed.
+#   vm_check VM         dies unless there is such a VM.
+#   vm_kernel VM CONFIG the kernel of that configuration for the VM.
 
 set -eu
 cd "$(dirname "$0")/.."
@@ -85,4 +87,20 @@ tree_state() {
 	# Not --exclude-standard: Debian's .gitignore hides every new file.
 	git -C "$tree_dir" ls-files -z -o -x '*.pyc' -- "$@" |
 		(cd "$tree_dir" && xargs -0 -r sha256sum)
+}
+
+vm_check() {
+	case $1 in
+	svm | vmx | tdx) ;;
+	*) die "unknown VM '$1': svm (QEMU), vmx (Bochs) or tdx (Bochs with the software TDX module)" ;;
+	esac
+}
+
+vm_kernel() {
+	case $1-$2 in
+	tdx-lab) echo tdx ;;
+	tdx-debug) echo tdxdebug ;;
+	tdx-*) die "no kernel '$2' with the software TDX module: CONFIG=lab or debug" ;;
+	*) echo "$2" ;;
+	esac
 }
