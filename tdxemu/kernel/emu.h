@@ -54,6 +54,13 @@ struct emu_gtlb {
 
 #define EMU_GTLB	64
 
+/* Leaves and status codes of the guest's side. */
+#define TDG_VP_VMCALL		0
+#define TDG_VP_INFO		1
+#define TDG_VP_VEINFO_GET	3
+#define TDG_MEM_PAGE_ACCEPT	6
+#define EMU_NO_VALID_VE_INFO	0xc000070400000000ull
+
 /**
  * struct emu_vcpu - a TD vCPU as the interpreter sees it
  * @ctxt: KVM's emulator; it is not reentrant, hence one a vCPU
@@ -97,6 +104,7 @@ struct emu_vcpu {
 	u64 instructions;
 	void *td;		/* the core's TD and vCPU */
 	void *vp;
+	u64 shared_eptp;
 	unsigned int gpaw;	/* width of a guest physical address */
 	bool sept_ve_disable;
 };
@@ -118,8 +126,21 @@ enum emu_result emu_irq_deliver(struct emu_vcpu *v);
 bool emu_x2apic_read(struct emu_vcpu *v, u32 index, u64 *data);
 bool emu_x2apic_write(struct emu_vcpu *v, u32 index, u64 data);
 
+/* memory.c */
+void *emu_va(u64 pa);
+void emu_page_owned(u64 pa, unsigned int nr, bool owned);
+enum emu_result emu_ept_exit(struct emu_vcpu *v, u64 gpa, u64 qual, u64 ext);
+enum emu_result emu_map_shared(struct emu_vcpu *v, u64 gpa, unsigned int access,
+			       u64 gla, void **hva);
+
 /* backend.c */
 u64 emu_tsc(struct emu_vcpu *v);
+u64 emu_enter(u64 tdvpr, struct emu_vcpu **v);
+void emu_leave(struct emu_vcpu *v, u64 status);
+u64 emu_seamcall(u64 fn, struct tdx_module_args *args);
+u64 emu_kill(struct emu_vcpu *v);
+enum emu_result emu_accept(struct emu_vcpu *v);
+void emu_vp_info(struct emu_vcpu *v);
 enum emu_result emu_map(struct emu_vcpu *v, u64 gpa, unsigned int access,
 			u64 gla, void **hva);
 enum emu_result emu_tdcall(struct emu_vcpu *v);

@@ -105,19 +105,19 @@ static enum emu_result walk(struct emu_vcpu *v, u64 gva, unsigned int access,
 		if (r != EMU_OK)
 			return r;
 		pte = READ_ONCE(*p);
-		if (!(pte & PT_PRESENT_MASK))
+		if (!(pte & _PAGE_PRESENT))
 			return page_fault(v, gva, error, e);
 		if ((pte & addr_mask) >> v->gpaw)
 			return page_fault(v, gva, error | PFERR_RSVD_MASK |
 					  PFERR_PRESENT_MASK, e);
-		writable &= !!(pte & PT_WRITABLE_MASK);
-		usermode &= !!(pte & PT_USER_MASK);
+		writable &= !!(pte & _PAGE_RW);
+		usermode &= !!(pte & _PAGE_USER);
 		nx |= v->efer & EFER_NX && pte >> 63;
 		size = BIT_ULL(shift);
-		if (level == 1 || (level < 4 && pte & PT_PAGE_SIZE_MASK))
+		if (level == 1 || (level < 4 && pte & _PAGE_PSE))
 			break;
-		if (!(pte & PT_ACCESSED_MASK))
-			cmpxchg64(p, pte, pte | PT_ACCESSED_MASK);
+		if (!(pte & _PAGE_ACCESSED))
+			cmpxchg64(p, pte, pte | _PAGE_ACCESSED);
 		table = pte & addr_mask;
 	}
 
@@ -130,7 +130,7 @@ static enum emu_result walk(struct emu_vcpu *v, u64 gva, unsigned int access,
 	    (access & EMU_WRITE && !writable && (user || v->cr0 & X86_CR0_WP)))
 		return page_fault(v, gva, error, e);
 
-	set = PT_ACCESSED_MASK | (access & EMU_WRITE ? PT_DIRTY_MASK : 0);
+	set = _PAGE_ACCESSED | (access & EMU_WRITE ? _PAGE_DIRTY : 0);
 	if ((pte & set) != set)
 		cmpxchg64(p, pte, pte | set);
 	*gpa = (pte & addr_mask & ~(size - 1)) | (gva & (size - 1));

@@ -232,17 +232,34 @@ static struct kvm_tdx_capabilities *capabilities(struct vm *vm)
 	return caps;
 }
 
-/* Of the host's CPUID, what the module lets one configure. */
-static struct kvm_tdx_init_vm *init_params(struct vm *vm, u64 attributes)
+/* What KVM is told of a vCPU's CPUID: x2APIC is all that a TD has. */
+static struct kvm_cpuid2 *host_cpuid(void)
 {
-	struct kvm_tdx_capabilities *caps = capabilities(vm);
 	struct kvm_cpuid2 *host;
-	struct kvm_tdx_init_vm *p;
-	unsigned int i, j;
+	unsigned int i;
 
 	host = calloc(1, sizeof(*host) + 256 * sizeof(host->entries[0]));
 	host->nent = 256;
 	check(!ioctl(kvm, KVM_GET_SUPPORTED_CPUID, host), "");
+	for (i = 0; i < host->nent; i++) {
+		struct kvm_cpuid_entry2 *h = &host->entries[i];
+
+		if (h->function == 1)
+			h->ecx |= 1 << 21;
+		if (h->function == 0x80000008)
+			h->eax = 48 | (h->eax & 0xff00) | 48 << 16;
+	}
+	return host;
+}
+
+/* Of the host's CPUID, what the module lets one configure. */
+static struct kvm_tdx_init_vm *init_params(struct vm *vm, u64 attributes,
+					   struct kvm_cpuid2 *host)
+{
+	struct kvm_tdx_capabilities *caps = capabilities(vm);
+	struct kvm_tdx_init_vm *p;
+	unsigned int i, j;
+
 	p = calloc(1, sizeof(*p) + 256 * sizeof(p->cpuid.entries[0]));
 	p->attributes = attributes;
 	p->xfam = caps->supported_xfam & 3;
@@ -268,7 +285,6 @@ static struct kvm_tdx_init_vm *init_params(struct vm *vm, u64 attributes)
 		}
 	}
 	free(caps);
-	free(host);
 	return p;
 }
 
@@ -352,6 +368,7 @@ static void build_tables(char *page)
 
 static void create(struct vm *vm, u64 attributes)
 {
+	struct kvm_cpuid2 *host = host_cpuid();
 	struct kvm_tdx_init_vm *p;
 	u64 hw_error;
 	int i, size;
@@ -361,8 +378,7 @@ static void create(struct vm *vm, u64 attributes)
 	check(vm->fd >= 0, "no VM of type TDX: kvm_intel.tdx=1, 'TDX-Module initialized'?");
 	enable(vm->fd, KVM_CAP_SPLIT_IRQCHIP, 24);
 	enable(vm->fd, KVM_CAP_EXIT_HYPERCALL, 1 << KVM_HC_MAP_GPA_RANGE);
-	enable(vm->fd, KVM_CAP_MAX_VCPUS, nr_vcpus);
-	p = init_params(vm, attributes);
+	p = init_params(vm, attributes, host);
 	if (tdx(vm->fd, KVM_TDX_INIT_VM, 0, p, &hw_error))
 		die("KVM_TDX_INIT_VM, module error 0x%lx", hw_error);
 
@@ -374,11 +390,12 @@ static void create(struct vm *vm, u64 attributes)
 		vm->run[i] = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
 				  vm->vcpu[i], 0);
 		check(vm->run[i] != MAP_FAILED, "");
-		check(!ioctl(vm->vcpu[i], KVM_SET_CPUID2, &p->cpuid), "");
+		check(!ioctl(vm->vcpu[i], KVM_SET_CPUID2, host), "");
 		if (tdx(vm->vcpu[i], KVM_TDX_INIT_VCPU, 0, NULL, &hw_error))
 			die("KVM_TDX_INIT_VCPU, module error 0x%lx", hw_error);
 	}
 	free(p);
+	free(host);
 	vm->shared = mmap(NULL, RAM, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	slot(vm, 0, 0, RAM, vm->shared);
