@@ -9,6 +9,7 @@
 #include <asm/apicdef.h>
 #include <asm/msr-index.h>
 #include <asm/posted_intr.h>
+#include <asm/trapnr.h>
 
 #include "emu.h"
 
@@ -66,7 +67,7 @@ bool emu_irq_pending(struct emu_vcpu *v)
 }
 
 /**
- * emu_irq_deliver() - let the guest take an interrupt
+ * emu_irq_deliver() - let the guest take an interrupt or an NMI
  * @v: the vCPU, between two instructions
  *
  * Return: as emu_deliver(); EMU_OK as well if there is nothing to take.
@@ -76,6 +77,14 @@ enum emu_result emu_irq_deliver(struct emu_vcpu *v)
 	enum emu_result r;
 	int vector;
 
+	if (v->nmi && !v->nmi_blocked && !v->shadow) {
+		r = emu_deliver(v, NMI_VECTOR, false, 0);
+		if (r == EMU_OK) {
+			v->nmi = false;
+			v->nmi_blocked = true;
+		}
+		return r;
+	}
 	if (!(v->rflags & X86_EFLAGS_IF) || v->shadow)
 		return EMU_OK;
 	vector = deliverable(v);

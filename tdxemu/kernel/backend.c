@@ -15,55 +15,23 @@
 #include <asm/vmx.h>
 
 #include "emu.h"
+#include "x86.h"
+#include "vmx/tdx.h"
 #include "../../seamcall_internal.h"
 #include "../../tdx.h"
 
-/* RCX of a TDCALL exit: the registers that the guest may show. Not RBP. */
-#define VMCALL_REGS	0xffccull
+/* Fields of TDH.VP.WR: the VMCS field's own number, class 0. */
+#define EMU_POSTED_INTR_DESC_ADDR	0x2016
 
 /* A TD runs this many instructions between two looks at the host's interrupts. */
 #define POLL_EVERY	8
-
-static u64 *arg(struct tdx_module_args *a, int reg)
-{
-	switch (reg) {
-	case 1: return &a->rcx;
-	case 2: return &a->rdx;
-	case 3: return &a->rbx;
-	case 6: return &a->rsi;
-	case 7: return &a->rdi;
-	case 8: return &a->r8;
-	case 9: return &a->r9;
-	case 10: return &a->r10;
-	case 11: return &a->r11;
-	case 12: return &a->r12;
-	case 13: return &a->r13;
-	case 14: return &a->r14;
-	case 15: return &a->r15;
-	}
-	return NULL;
-}
-
-static void copy_regs(struct emu_vcpu *v, struct tdx_module_args *a, bool to_guest)
-{
-	int i;
-
-	for (i = 2; i < 16; i++) {
-		if (!(v->vmcall_mask & BIT(i)))
-			continue;
-		if (to_guest)
-			v->regs[i] = *arg(a, i);
-		else
-			*arg(a, i) = v->regs[i];
-	}
-}
 
 /*
  * Interrupts stay pending in the local APIC, so that they are taken when KVM
  * enables them, as after a real exit: a kick is not acknowledged before the vCPU
  * has left the TD.
  */
-static bool host_interrupt(void)
+bool emu_host_interrupt(void)
 {
 	int i;
 
@@ -73,25 +41,97 @@ static bool host_interrupt(void)
 	return false;
 }
 
+static DEFINE_PER_CPU(u64, instructions);
+
+/**
+ * emu_instructions() - how many instructions TDs have executed since boot
+ */
+u64 emu_instructions(void)
+{
+	u64 sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += per_cpu(instructions, cpu);
+	return sum;
+}
+
+/**
+ * emu_tsc() - the guest's time stamp counter
+ * @v: the vCPU
+ */
 u64 emu_tsc(struct emu_vcpu *v)
 {
 	return rdtsc();
 }
 
-static enum emu_result tdcall_exit(struct emu_vcpu *v)
+/* CPUID: 0x21 names the module, the rest is the guest's own matter. */
+bool emu_cpuid(struct emu_vcpu *v, u32 leaf, u32 sub, u32 *out)
 {
-	u64 mask = v->regs[1];
+	if (leaf != 0x21)
+		return false;
+	out[0] = 0;
+	out[1] = 0x65746e49;	/* "IntelTDX    " */
+	out[2] = 0x20202020;
+	out[3] = 0x5844546c;
+	return true;
+}
 
-	if (mask & ~VMCALL_REGS) {
-		v->regs[0] = TDX_OPERAND_INVALID | 1;
+/**
+ * emu_map() - where the host has a guest physical address
+ * @v: the vCPU
+ * @gpa: the address, with the shared bit if it is shared
+ * @access: EMU_READ, EMU_WRITE and EMU_EXEC
+ * @gla: the linear address, for #VE
+ * @hva: the address, good for the rest of the 4 KiB page
+ *
+ * Return: EMU_OK; EMU_EXIT or EMU_VE if it cannot be reached.
+ */
+enum emu_result emu_map(struct emu_vcpu *v, u64 gpa, unsigned int access,
+			u64 gla, void **hva)
+{
+	struct tdxemu_access a;
+
+	switch (tdxemu_access(v->vp, gpa, access, &a)) {
+	case TDXEMU_OK:
+		*hva = emu_va(a.hpa);
 		return EMU_OK;
+	case TDXEMU_SHARED:
+		return emu_map_shared(v, gpa, access, gla, hva);
+	case TDXEMU_VE:
+		v->new_ve = (struct emu_ve_info) {
+			.reason = EXIT_REASON_EPT_VIOLATION,
+			.qualification = a.qual, .gla = gla, .gpa = a.gpa,
+		};
+		return EMU_VE;
+	case TDXEMU_EXIT:
+		return emu_ept_exit(v, a.gpa, a.qual, a.ext);
+	default:
+		/* The walk of the guest's page tables has looked at the width. */
+		snprintf(v->why, sizeof(v->why), "gpa 0x%llx is too wide", gpa);
+		return EMU_DEAD;
 	}
-	memset(&v->exit, 0, sizeof(v->exit));
-	v->vmcall_mask = mask;
-	copy_regs(v, &v->exit, false);
-	v->exit.rcx = mask;
-	v->exit_reason = EXIT_REASON_TDCALL;
-	return EMU_EXIT;
+}
+
+static enum emu_result accept(struct emu_vcpu *v)
+{
+	struct tdxemu_access a;
+
+	switch (tdxemu_accept(v->vp, v->regs[1], &a)) {
+	case TDXEMU_STATUS:
+		v->regs[0] = a.status;
+		return EMU_OK;
+	case TDXEMU_EXIT:
+		emu_ept_exit(v, a.gpa, a.qual, a.ext);
+		return EMU_REPEAT;
+	case TDXEMU_INTERRUPTED:
+		memset(&v->exit, 0, sizeof(v->exit));
+		v->exit_reason = EXIT_REASON_OTHER_SMI;
+		return EMU_REPEAT;
+	default:
+		snprintf(v->why, sizeof(v->why), "ACCEPT of 0x%llx", v->regs[1]);
+		return EMU_DEAD;
+	}
 }
 
 static void veinfo_get(struct emu_vcpu *v)
@@ -119,63 +159,94 @@ static void veinfo_get(struct emu_vcpu *v)
  */
 enum emu_result emu_tdcall(struct emu_vcpu *v)
 {
-	u64 leaf = v->regs[0];
+	u64 leaf = v->regs[0], status;
 
 	switch (leaf) {
 	case TDG_VP_VMCALL:
-		return tdcall_exit(v);
+		memset(&v->exit, 0, sizeof(v->exit));
+		status = tdxemu_vmcall(v->vp, v->regs, &v->exit);
+		if (status) {
+			v->regs[0] = status;
+			return EMU_OK;
+		}
+		v->exit_reason = EXIT_REASON_TDCALL;
+		return EMU_EXIT;
 	case TDG_VP_INFO:
-		emu_vp_info(v);
+		v->regs[0] = tdxemu_vp_info(v->vp, v->regs);
 		return EMU_OK;
 	case TDG_VP_VEINFO_GET:
 		veinfo_get(v);
 		return EMU_OK;
 	case TDG_MEM_PAGE_ACCEPT:
-		return emu_accept(v);
+		return accept(v);
+	case TDG_VM_RD:
+		v->regs[0] = tdxemu_vm_rd(v->vp, v->regs);
+		return EMU_OK;
+	case TDG_VM_WR:
+		v->regs[0] = tdxemu_vm_wr(v->vp, v->regs);
+		return EMU_OK;
 	}
-	snprintf(v->why, sizeof(v->why), "TDCALL leaf %llu is not known here", leaf);
+	snprintf(v->why, sizeof(v->why), "TDCALL leaf 0x%llx is not known here", leaf);
 	return EMU_DEAD;
 }
 
-static u64 run(struct emu_vcpu *v)
+static u64 interpret(struct emu_vcpu *v)
 {
 	enum emu_result r;
 	unsigned int n;
 
 	for (n = 0; ; n++) {
-		if (!(n % POLL_EVERY) && host_interrupt()) {
+		if (!(n % POLL_EVERY) && emu_host_interrupt()) {
 			memset(&v->exit, 0, sizeof(v->exit));
 			return EXIT_REASON_OTHER_SMI;
 		}
+		if (!(n % POLL_EVERY) && tdxemu_take_nmi(v->vp))
+			v->nmi = true;
 		r = emu_irq_deliver(v);
 		if (r == EMU_OK)
 			r = emu_step(v);
 		if (r == EMU_EXIT || r == EMU_REPEAT)
 			return v->exit_reason;
-		if (r == EMU_DEAD)
-			return emu_kill(v);
+		if (r != EMU_OK) {
+			if (r != EMU_DEAD)
+				snprintf(v->why, sizeof(v->why),
+					 "an event cannot be delivered (%d) at rip 0x%llx",
+					 r, v->rip);
+			pr_err("tdxemu: the TD dies: %s\n", v->why);
+			memset(&v->exit, 0, sizeof(v->exit));
+			return TDX_NON_RECOVERABLE_TD;
+		}
 	}
 }
 
-static u64 vp_enter(struct tdx_module_args *args)
+/**
+ * emu_run() - execute a TD until it leaves
+ * @vp: the vCPU
+ * @args: registers, in and out
+ *
+ * Return: RAX of TDH.VP.ENTER.
+ */
+u64 emu_run(struct tdxemu_vp *vp, struct tdxemu_args *args)
 {
-	struct emu_vcpu *v;
-	u64 status;
+	struct emu_vcpu *v = tdxemu_vp_priv(vp);
+	u64 before = v->instructions, status, field;
 
-	status = emu_enter(args->rcx, &v);
-	if (status) {
-		memset(args, 0, sizeof(*args));
-		return status;
-	}
-	if (v->vmcall_mask) {
-		copy_regs(v, args, true);
-		v->regs[0] = 0;
-		v->vmcall_mask = 0;
-	}
+	tdxemu_vmcall_resume(vp, v->regs, args);
+	if (tdxemu_vp_field(vp, EMU_POSTED_INTR_DESC_ADDR, &field) && field)
+		v->pi = __va(field);
 	emu_flush_gtlb(v);
-	status = run(v);
+	status = interpret(v);
 	*args = v->exit;
-	emu_leave(v, status);
+	this_cpu_add(instructions, v->instructions - before);
+	return status;
+}
+
+static u64 call(u64 fn, struct tdx_module_args *args)
+{
+	u64 rcx = args->rcx, rdx = args->rdx, status;
+
+	status = tdxemu_seamcall(fn, (struct tdxemu_args *)args);
+	emu_oracle_call(fn, rcx, rdx, status);
 	return status;
 }
 
@@ -186,7 +257,7 @@ noinstr u64 __seamcall(u64 fn, struct tdx_module_args *args)
 
 	instrumentation_begin();
 	copy = *args;
-	status = emu_seamcall(fn, &copy);
+	status = call(fn, &copy);
 	instrumentation_end();
 	return status;
 }
@@ -196,7 +267,7 @@ noinstr u64 __seamcall_ret(u64 fn, struct tdx_module_args *args)
 	u64 status;
 
 	instrumentation_begin();
-	status = emu_seamcall(fn, args);
+	status = call(fn, args);
 	instrumentation_end();
 	return status;
 }
@@ -207,6 +278,7 @@ noinstr u64 __seamcall_ret(u64 fn, struct tdx_module_args *args)
  */
 noinstr u64 __seamcall_saved_ret(u64 fn, struct tdx_module_args *args)
 {
+	struct tdxemu_vp *vp;
 	u64 status;
 
 	if (fn != TDH_VP_ENTER)
@@ -214,7 +286,11 @@ noinstr u64 __seamcall_saved_ret(u64 fn, struct tdx_module_args *args)
 
 	guest_state_exit_irqoff();
 	instrumentation_begin();
-	status = vp_enter(args);
+	vp = tdxemu_vp_at(args->rcx);
+	if (vp)
+		emu_oracle_enter(tdxemu_vp_td(vp),
+				 container_of(args, struct vcpu_tdx, vp_enter_args)->vcpu.kvm);
+	status = call(fn, args);
 	instrumentation_end();
 	guest_state_enter_irqoff();
 	return status;

@@ -11,6 +11,7 @@
 #include <asm/tdx.h>
 
 #include "kvm_emulate.h"
+#include "core/tdxemu.h"
 
 /* Accesses, as the low bits of an EPT violation's qualification. */
 #define EMU_READ	BIT(0)
@@ -59,6 +60,8 @@ struct emu_gtlb {
 #define TDG_VP_INFO		1
 #define TDG_VP_VEINFO_GET	3
 #define TDG_MEM_PAGE_ACCEPT	6
+#define TDG_VM_RD		7
+#define TDG_VM_WR		8
 #define EMU_NO_VALID_VE_INFO	0xc000070400000000ull
 
 /**
@@ -67,8 +70,6 @@ struct emu_gtlb {
  * @regs: in the order of instruction encoding
  * @exit: what TDH.VP.ENTER is about to return, in the places of the registers
  * @exit_reason: RAX of that
- * @vmcall_mask: registers to take over on the next entry, 0 if the last exit was
- *	no TDCALL
  * @why: reason of EMU_DEAD
  *
  * Whoever runs the vCPU owns it; TDH.VP.ENTER excludes two at a time.
@@ -88,6 +89,8 @@ struct emu_vcpu {
 	/* Interrupts: the virtual APIC, and where the host posts to. */
 	u32 irr[8], isr[8];
 	struct pi_desc *pi;
+	bool nmi;		/* one is pending */
+	bool nmi_blocked;	/* until IRET */
 	bool shadow;		/* of STI or MOV SS: none before the next instruction */
 
 	struct emu_ve_info ve;
@@ -96,15 +99,13 @@ struct emu_vcpu {
 	enum emu_result result;		/* of a callback of the emulator */
 	struct emu_gtlb gtlb[EMU_GTLB];
 
-	struct tdx_module_args exit;
+	struct tdxemu_args exit;
 	u64 exit_reason;
-	u64 vmcall_mask;
 	char why[128];
 
 	u64 instructions;
-	void *td;		/* the core's TD and vCPU */
-	void *vp;
-	u64 shared_eptp;
+	struct tdxemu_td *td;
+	struct tdxemu_vp *vp;
 	unsigned int gpaw;	/* width of a guest physical address */
 	bool sept_ve_disable;
 };
@@ -135,15 +136,20 @@ enum emu_result emu_map_shared(struct emu_vcpu *v, u64 gpa, unsigned int access,
 
 /* backend.c */
 u64 emu_tsc(struct emu_vcpu *v);
-u64 emu_enter(u64 tdvpr, struct emu_vcpu **v);
-void emu_leave(struct emu_vcpu *v, u64 status);
-u64 emu_seamcall(u64 fn, struct tdx_module_args *args);
-u64 emu_kill(struct emu_vcpu *v);
-enum emu_result emu_accept(struct emu_vcpu *v);
-void emu_vp_info(struct emu_vcpu *v);
+bool emu_host_interrupt(void);
+u64 emu_instructions(void);
+u64 emu_run(struct tdxemu_vp *vp, struct tdxemu_args *args);
 enum emu_result emu_map(struct emu_vcpu *v, u64 gpa, unsigned int access,
 			u64 gla, void **hva);
 enum emu_result emu_tdcall(struct emu_vcpu *v);
 bool emu_cpuid(struct emu_vcpu *v, u32 leaf, u32 sub, u32 *out);
+
+/* platform.c */
+__printf(1, 2) void emu_violation(const char *fmt, ...);
+
+/* oracle.c */
+void emu_oracle_call(u64 fn, u64 rcx, u64 rdx, u64 status);
+void emu_oracle_enter(struct tdxemu_td *td, struct kvm *kvm);
+void emu_oracle_check_all(void);
 
 #endif

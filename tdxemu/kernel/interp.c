@@ -801,7 +801,6 @@ static enum emu_result iret(struct emu_vcpu *v, struct x86_exception *e)
 	r = access_mem(v, v->regs[RSP], frame, sizeof(frame), EMU_READ, false, e);
 	if (r != EMU_OK)
 		return r;
-	/* The frame is of the same page or read again: nothing has changed yet. */
 	keep = cpl(v) ? X86_EFLAGS_IF | X86_EFLAGS_IOPL : 0;
 	r = load_cs(v, frame[1], e);
 	if (r != EMU_OK)
@@ -810,6 +809,7 @@ static enum emu_result iret(struct emu_vcpu *v, struct x86_exception *e)
 	v->rip = frame[0];
 	v->regs[RSP] = frame[3];
 	v->rflags = (v->rflags & keep) | (frame[2] & ~keep) | X86_EFLAGS_FIXED;
+	v->nmi_blocked = false;
 	return EMU_OK;
 }
 

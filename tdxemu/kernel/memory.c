@@ -99,7 +99,7 @@ enum emu_result emu_ept_exit(struct emu_vcpu *v, u64 gpa, u64 qual, u64 ext)
 enum emu_result emu_map_shared(struct emu_vcpu *v, u64 gpa, unsigned int access,
 			       u64 gla, void **hva)
 {
-	u64 addr = GENMASK_ULL(51, 12), table = v->shared_eptp & addr;
+	u64 addr = GENMASK_ULL(51, 12), table = tdxemu_shared_eptp(v->vp) & addr;
 	u64 e, *p, allowed = 7;
 	int level;
 

@@ -107,7 +107,7 @@ static void compare_table(struct known_td *k, u64 *spt, int level, gfn_t base)
 			continue;
 		}
 		if (e.present && !leaf)
-			compare_table(k, spte_to_child_pt(spte, level), level - 1, gfn);
+			compare_table(k, spte_to_child_sp(spte)->spt, level - 1, gfn);
 	}
 }
 
