@@ -919,9 +919,20 @@ static bool special(struct emu_vcpu *v, const u8 *insn, int n, enum emu_result *
 			return false;
 		*r = iret(v, e);
 		return true;
+	case 0xcc:	/* int3 */
+	case 0xcd:	/* int n */
+		if (insn[i] == 0xcd && i + 1 >= n)
+			return false;
+		length += insn[i] == 0xcd;
+		v->rip += length;
+		*r = exception(v, insn[i] == 0xcd ? insn[i + 1] : BP_VECTOR, false, 0);
+		if (*r != EMU_OK)
+			v->rip -= length;
+		return true;
 	case 0xa4: case 0xa5: case 0xaa: case 0xab:
 		if (!rep || v->rflags & X86_EFLAGS_DF)
 			return false;
+		v->ve_length = length;
 		*r = rep_string(v, insn[i], !(insn[i] & 1) ? 1 : rex & 8 ? 8 :
 				op16 ? 2 : 4, length, e);
 		/* The emulator does what spans two pages. */
