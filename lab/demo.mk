@@ -8,7 +8,7 @@ include Makefile
 
 DEMOS := $(patsubst $(DEMO)/%.c,$(OUTPUT)/demo/%,$(wildcard $(DEMO)/*.c))
 
-TDX_TESTS := $(patsubst $(TDXEMU)/%.c,$(OUTPUT)/tdxemu/%,$(wildcard $(TDXEMU)/*.c))
+TDX_TESTS := $(patsubst $(TDXEMU)/%.c,$(OUTPUT)/tdxemu/%,$(wildcard $(TDXEMU)/td_*.c))
 TDX_CFLAGS := -O2 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -no-pie \
 	-fno-stack-protector -fcf-protection=none -mno-red-zone -pthread
 

@@ -65,18 +65,6 @@ u64 emu_tsc(struct emu_vcpu *v)
 	return rdtsc();
 }
 
-/* CPUID: 0x21 names the module, the rest is the guest's own matter. */
-bool emu_cpuid(struct emu_vcpu *v, u32 leaf, u32 sub, u32 *out)
-{
-	if (leaf != 0x21)
-		return false;
-	out[0] = 0;
-	out[1] = 0x65746e49;	/* "IntelTDX    " */
-	out[2] = 0x20202020;
-	out[3] = 0x5844546c;
-	return true;
-}
-
 /**
  * emu_map() - where the host has a guest physical address
  * @v: the vCPU

@@ -142,9 +142,9 @@ u64 emu_run(struct tdxemu_vp *vp, struct tdxemu_args *args);
 enum emu_result emu_map(struct emu_vcpu *v, u64 gpa, unsigned int access,
 			u64 gla, void **hva);
 enum emu_result emu_tdcall(struct emu_vcpu *v);
-bool emu_cpuid(struct emu_vcpu *v, u32 leaf, u32 sub, u32 *out);
 
 /* platform.c */
+bool emu_cpuid(struct emu_vcpu *v, u32 leaf, u32 sub, u32 *out);
 __printf(1, 2) void emu_violation(const char *fmt, ...);
 
 /* oracle.c */

@@ -18,6 +18,7 @@
 #include <linux/slab.h>
 #include <linux/topology.h>
 #include <linux/uaccess.h>
+#include <asm/cpuid/api.h>
 #include <asm/tdx.h>
 #include <asm/vmx.h>
 
@@ -136,6 +137,68 @@ static bool platform_vp_read(struct tdxemu_vp *vp, u64 field, u64 *value)
 	return true;
 }
 
+/*
+ * CPUID of a TD. It has what the host has, less what the interpreter lacks: SSE,
+ * x87, XSAVE.
+ */
+static bool platform_cpuid(u32 leaf, u32 sub, u32 out[4])
+{
+	memset(out, 0, 4 * sizeof(*out));
+	if (sub != (leaf == 7 || leaf == 0x21 ? 0 : ~0u))
+		return false;
+	switch (leaf) {
+	case 0:
+		cpuid(0, &out[0], &out[1], &out[2], &out[3]);
+		out[0] = 0x21;
+		return true;
+	case 1:
+		cpuid(1, &out[0], &out[1], &out[2], &out[3]);
+		out[1] &= 0x0000ffff;
+		/* x2APIC, POPCNT, RDRAND and the like are not for the asking. */
+		out[2] = BIT(13) | BIT(21) | BIT(31);
+		out[3] &= BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) |
+			  BIT(9) | BIT(11) | BIT(12) | BIT(13) | BIT(14) |
+			  BIT(15) | BIT(16) | BIT(17) | BIT(19);
+		return true;
+	case 7:
+		out[1] = BIT(7) | BIT(20);	/* SMEP, SMAP */
+		return true;
+	case 0x21:
+		memcpy(&out[1], "Inte    lTDX", 12);
+		return true;
+	case 0x80000000:
+		out[0] = 0x80000008;
+		return true;
+	case 0x80000001:
+		out[2] = BIT(0);
+		out[3] = BIT(11) | BIT(20) | BIT(26) | BIT(27) | BIT(29);
+		return true;
+	case 0x80000008:
+		out[0] = 52 | 48 << 8;
+		return true;
+	}
+	return false;
+}
+
+/**
+ * emu_cpuid() - the guest executes CPUID
+ * @v: the vCPU
+ * @leaf: EAX
+ * @sub: ECX
+ * @out: EAX, EBX, ECX, EDX
+ *
+ * Return: false if the module leaves that to the guest (#VE).
+ */
+bool emu_cpuid(struct emu_vcpu *v, u32 leaf, u32 sub, u32 *out)
+{
+	return platform_cpuid(leaf, ~0u, out) || platform_cpuid(leaf, sub, out);
+}
+
+static const struct tdxemu_cpuid_config cpuid_config[] = {
+	{ .leaf = 1, .subleaf = ~0u, .mask = { 0x0fff3fff, 0x00ff0000 } },
+	{ .leaf = 0x80000008, .subleaf = ~0u, .mask = { 0x00ff0000 } },
+};
+
 static struct tdxemu_platform platform __ro_after_init = {
 	.page = emu_va,
 	.owned = emu_page_owned,
@@ -150,6 +213,9 @@ static struct tdxemu_platform platform __ro_after_init = {
 	.vp_free = platform_vp_free,
 	.vp_read = platform_vp_read,
 	.violation = platform_violation,
+	.cpuid = platform_cpuid,
+	.cpuid_config = cpuid_config,
+	.nr_cpuid_config = ARRAY_SIZE(cpuid_config),
 	.features0 = TDXEMU_F0_DEFAULT | TDXEMU_F0_ENHANCED_DEMOTE,
 	.strict = true,
 };

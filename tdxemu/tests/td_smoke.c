@@ -722,6 +722,8 @@ GUEST static void guest_spin(u32 index)
 	G_CHECK(!r, r);
 	p[512 * 20] = 0x77;
 	sync_host(1);
+	while (guest_spins < 20)
+		;
 	for (i = 0; i < 10; i++) {
 		r = accept(HEAP, 0);
 		G_CHECK(!r, r);
@@ -732,7 +734,7 @@ GUEST static void guest_spin(u32 index)
 		G_CHECK(!r, r);
 	}
 	guest_flag = 1;
-	sync_host(guest_spins > 100 ? 3 : 2);
+	sync_host(guest_spins > 40 ? 3 : 2);
 }
 
 static void *spinner(void *arg)
