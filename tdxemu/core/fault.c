@@ -57,13 +57,29 @@ void tdxemu_fault_clear(void)
 	core_unlock(flags);
 }
 
+/*
+ * Which of a call's locks a BUSY without operand means: the TD if the leaf has
+ * one as an operand, else the first. One place a call, or skip and times lie.
+ */
+static bool main_lock(struct call *c, u32 operand)
+{
+	switch (c->leaf) {
+	case SYS_INIT: case SYS_LP_INIT: case SYS_CONFIG: case SYS_KEY_CONFIG:
+	case SYS_TDMR_INIT: case SYS_SHUTDOWN: case SYS_DISABLE: case MNG_CREATE:
+	case PHYMEM_PAGE_RECLAIM: case PHYMEM_PAGE_WBINVD: case PHYMEM_CACHE_WB:
+		return !c->nr_held;
+	}
+	return operand == OP_TDR;
+}
+
 static bool matches(const struct tdxemu_fault *f, struct call *c, u32 operand)
 {
 	u64 gpa = c->rcx & GPA_MASK;
 
 	if (f->leaf != ~0u && f->leaf != c->leaf)
 		return false;
-	if (f->kind == TDXEMU_FAULT_BUSY && f->operand != ~0u && f->operand != operand)
+	if (f->kind == TDXEMU_FAULT_BUSY &&
+	    (f->operand == ~0u ? !main_lock(c, operand) : f->operand != operand))
 		return false;
 	if (f->size && (!c->memory || gpa - f->gpa >= f->size))
 		return false;
@@ -81,8 +97,7 @@ static bool matches(const struct tdxemu_fault *f, struct call *c, u32 operand)
  * @operand: of TDXEMU_FAULT_BUSY: the lock that is about to be taken
  * @status: where to put the fault's status; may be NULL
  *
- * A call is counted once per place that could fail; a BUSY fault without operand
- * therefore counts the first lock of a call only.
+ * A call is counted once per place that could fail.
  */
 bool fault_hit(struct call *c, enum tdxemu_fault_kind kind, u32 operand, u64 *status)
 {
@@ -97,8 +112,6 @@ bool fault_hit(struct call *c, enum tdxemu_fault_kind kind, u32 operand, u64 *st
 		struct tdxemu_fault *f = &faults[i];
 
 		if (f->kind != kind || !f->times || !matches(f, c, operand))
-			continue;
-		if (kind == TDXEMU_FAULT_BUSY && f->operand == ~0u && c->nr_held)
 			continue;
 		if (f->skip) {
 			f->skip--;

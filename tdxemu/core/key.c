@@ -31,11 +31,10 @@ u64 mng_key_config(struct call *c)
 		return s;
 	if (td->fatal)
 		return ST_TD_FATAL;
-	if (td->lifecycle == LC_KEYS_CONFIGURED || (td->key_packages & package))
-		return td->lifecycle > LC_KEYS_CONFIGURED ?
-			ST_LIFECYCLE_STATE_INCORRECT : ST_KEY_CONFIGURED;
-	if (td->lifecycle != LC_HKID_ASSIGNED)
+	if (td->lifecycle > LC_KEYS_CONFIGURED)
 		return ST_LIFECYCLE_STATE_INCORRECT;
+	if (td->key_packages & package)
+		return ST_KEY_CONFIGURED;
 	if (fault_hit(c, TDXEMU_FAULT_ENTROPY, 0, NULL))
 		return ST_RND_NO_ENTROPY;
 	td->key_packages |= package;

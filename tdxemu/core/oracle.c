@@ -103,7 +103,7 @@ static bool never(u64 status)
 		ST_PAGE_METADATA_INCORRECT, ST_PREVIOUS_TLB_EPOCH_BUSY,
 		ST_TD_ASSOCIATED_PAGES_EXIST, ST_LIFECYCLE_STATE_INCORRECT,
 		ST_OP_STATE_INCORRECT, ST_TDCX_NUM_INCORRECT,
-		ST_VCPU_STATE_INCORRECT, ST_VCPU_ASSOCIATED, ST_TD_FATAL,
+		ST_VCPU_STATE_INCORRECT, ST_VCPU_ASSOCIATED,
 		ST_WBCACHE_NOT_COMPLETE, ST_HKID_NOT_FREE, ST_WBCACHE_RESUME_ERROR,
 		ST_GPA_RANGE_NOT_BLOCKED, ST_GPA_RANGE_ALREADY_BLOCKED,
 		ST_TLB_TRACKING_NOT_DONE, ST_EPT_WALK_FAILED,
@@ -117,10 +117,15 @@ static bool never(u64 status)
 	return false;
 }
 
-/* Leaves whose refusal says nothing: the kernel probes with them. */
-static bool probes(struct call *c)
+/*
+ * Refusals that say nothing: the kernel probes, userspace passes what it likes,
+ * a guest has died. To enter a vCPU on two CPUs is never right.
+ */
+static bool probes(struct call *c, u64 status)
 {
-	return c->leaf == VP_ENTER || c->leaf == MNG_RD || c->leaf == SYS_RD ||
+	if (c->leaf == VP_ENTER)
+		return (status & ST_MASK) != ST_VCPU_ASSOCIATED;
+	return c->leaf == MNG_RD || c->leaf == SYS_RD ||
 	       c->leaf == PHYMEM_PAGE_RDMD || c->leaf == MNG_INIT;
 }
 
@@ -140,7 +145,7 @@ void oracle_after(struct call *c, u64 status)
 		violation(c, TDXEMU_RULE_LEAK,
 			  "%0 vCPUs of TD %1 are associated, HKID %2 stays assigned",
 			  td->nr_associated, td->pa, td->hkid, 0);
-	if (never(status) && !probes(c))
+	if (never(status) && !probes(c, status))
 		violation(c, TDXEMU_RULE_CALL, "RCX %0 RDX %1 R8 %2 gave status %3",
 			  c->rcx, c->rdx, c->r8, status);
 }

@@ -182,6 +182,20 @@ void page_assign(struct page_ref *r, u8 type, struct tdxemu_td *td, u64 gpn)
 		sys->p.owned(r->hpa, level_pages(r->level), true);
 }
 
+/*
+ * The host gets its page back. What it reads there was written with a key that
+ * it has not: nothing that it can rely on, and certainly no zeros.
+ */
+static void give_back(u64 hpa, u32 nr)
+{
+	u32 i;
+
+	for (i = 0; i < nr; i++)
+		memset(va(hpa + i * PAGE), 0xd1, PAGE);
+	if (sys->p.owned)
+		sys->p.owned(hpa, nr, false);
+}
+
 /**
  * page_release() - a page is free again, for the module
  * @r: the page, locked for writing
@@ -203,8 +217,8 @@ void page_release(struct page_ref *r, struct tdxemu_td *td, u32 hkid, bool dirty
 	atomic_set_to(&r->e->type, PT_NDA);
 	if (td)
 		atomic_add(&td->pages, -(s64)level_pages(r->level));
-	if (!dirty && sys->p.owned)
-		sys->p.owned(r->hpa, level_pages(r->level), false);
+	if (!dirty)
+		give_back(r->hpa, level_pages(r->level));
 }
 
 void set_bepoch(struct pamt *e, u64 epoch)
@@ -318,7 +332,7 @@ u64 phymem_page_wbinvd(struct call *c)
 	}
 	/* Two at a time: only the one that finds it dirty gives it back. */
 	if (__atomic_compare_exchange_n(&r.e->word, &w, 0, false, __ATOMIC_ACQ_REL,
-					__ATOMIC_RELAXED) && sys->p.owned)
-		sys->p.owned(hpa, 1, false);
+					__ATOMIC_RELAXED))
+		give_back(hpa, 1);
 	return 0;
 }

@@ -45,10 +45,13 @@ bool sept_walk(struct tdxemu_td *td, u64 gpa, unsigned int level, struct sept_re
 	for (r->level = td->top; ; r->level--) {
 		r->p = table + index_of(gpa, r->level);
 		r->e = ld(r->p) & ~(E_LOCK | E_HOST);
-		if (!(r->e & E_SVE))
+		if (!(r->e & E_SVE)) {
+			/* The module sets it in every entry. */
 			violation(NULL, TDXEMU_RULE_CONTENTS,
 				  "the host wrote to the S-EPT of TD %0: entry of %1 at level %2 is %3",
 				  td->pa, gpa, r->level, r->e);
+			r->e = E_FREE;
+		}
 		if (r->level == level)
 			return true;
 		if (e_is_leaf(r->e) || !(r->e & E_RWX))

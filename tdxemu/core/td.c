@@ -16,9 +16,6 @@ u64 td_lock(struct call *c, u64 pa, u32 op, bool excl)
 	struct tdxemu_td *td;
 	u64 s;
 
-	/* Faults name the lock, whichever register the TD came in. */
-	if (fault_hit(c, TDXEMU_FAULT_BUSY, OP_TDR, NULL))
-		return ST_OPERAND_BUSY | op;
 	s = page_lock(c, pa, op, 0, excl, &r);
 	if (s)
 		return s;
@@ -30,6 +27,9 @@ u64 td_lock(struct call *c, u64 pa, u32 op, bool excl)
 		return ST_PAGE_METADATA_INCORRECT | op;
 	}
 	c->td = td;
+	/* Faults name the lock, whichever register the TD came in. */
+	if (fault_hit(c, TDXEMU_FAULT_BUSY, OP_TDR, NULL))
+		return ST_OPERAND_BUSY | op;
 	return 0;
 }
 
@@ -294,7 +294,8 @@ u64 mng_rd(struct call *c)
 	c->a->r8 = 0;
 	if (s)
 		return s;
-	if ((key >> 24 | (c->rdx & 0xfe0000)) == FIELD_KEY(CPUID_VALUES) >> 24) {
+	/* Leaf, subleaf and element are in bits 16:0. */
+	if ((key & ~0x1ffffull) == FIELD_KEY(CPUID_VALUES)) {
 		if (!td_cpuid(td, c->rdx, &v))
 			return ST_METADATA_FIELD_ID_INCORRECT;
 	} else if (key == (17ull << 56 | 10)) {
@@ -325,7 +326,7 @@ u64 mr_extend(struct call *c)
 	if (s)
 		return s;
 	if (sept_state(r.e) == S_FREE)
-		return sept_info(c, &r, ST_EPT_ENTRY_NOT_PRESENT | OP_RCX);
+		return sept_info(c, &r, ST_EPT_ENTRY_NOT_PRESENT);
 	if (sept_state(r.e) != S_MAPPED)
 		return sept_info(c, &r, ST_EPT_ENTRY_STATE_INCORRECT | OP_RCX);
 	c->td->extended++;

@@ -116,7 +116,7 @@ struct tdxemu_vp_init {
  * @owned: the module takes @nr pages, or gives them back. They are given back
  *	where real hardware would let the host use them: REMOVE and SEPT.REMOVE
  *	when the write-back with the right HKID is done, control pages at RECLAIM,
- *	the TDR at its write-back. Optional.
+ *	the TDR at its write-back. Their contents are garbage then. Optional.
  * @cpu: the current logical processor, below @nr_cpus
  * @package: the package of a logical processor, below @nr_packages
  * @lock: take the core's one spinlock, interrupts off; returns their old state
@@ -125,9 +125,9 @@ struct tdxemu_vp_init {
  *	PROMOTE, ACCEPT poll it). Optional.
  * @tsc: time stamp, for the checks of VP.ENTER and for the guest. Optional.
  * @run: execute the guest until it leaves. @args: on entry what the host passed;
- *	on return registers of the exit as in section D.1. Returns RAX. Before a
- *	TDVMCALL, see tdxemu_vmcall(); after it the core has already copied
- *	nothing: tdxemu_vmcall_resume().
+ *	on return registers of the exit. Returns RAX. A TDVMCALL passes registers
+ *	both ways: tdxemu_vmcall() on the way out, tdxemu_vmcall_resume() on the
+ *	way in.
  * @vp_init: a vCPU is initialised; may store its own pointer with
  *	tdxemu_vp_set_priv(). False: no memory, VP.INIT answers OPERAND_BUSY.
  *	Optional.
@@ -269,7 +269,7 @@ const char *tdxemu_status_name(u64 status);
 /* fault.c: faults to order */
 enum tdxemu_fault_kind {
 	TDXEMU_FAULT_NONE,
-	TDXEMU_FAULT_BUSY,		/* a lock is held: operand says which, ~0: the first taken */
+	TDXEMU_FAULT_BUSY,		/* a lock is held: operand says which, ~0: that of the TD */
 	TDXEMU_FAULT_STATUS,		/* fail with status, before any effect */
 	TDXEMU_FAULT_EPOCH_BUSY,	/* TRACK: PREVIOUS_TLB_EPOCH_BUSY */
 	TDXEMU_FAULT_RESTARTABLE,	/* DEMOTE, PROMOTE: interrupted before the commit */
@@ -296,7 +296,8 @@ enum tdxemu_fault_kind {
  * @skip: matching calls that pass first
  * @times: calls that fail then; ~0: for ever
  * @until_out: fails only while a vCPU of the TD is in the guest
- * @operand: of TDXEMU_FAULT_BUSY: TDXEMU_OP_*, ~0: the first lock taken
+ * @operand: of TDXEMU_FAULT_BUSY: OP_* of status.h (OP_TREE, OP_RCX: the entry,
+ *	OP_R8, OP_EPOCH, ...); ~0: the TD's, or the first lock of leaves without TD
  * @status: of TDXEMU_FAULT_STATUS
  * @hits: how often it was injected; read it back
  */

@@ -14,8 +14,8 @@ u64 *vp_slot(struct tdxemu_td *td, u32 index)
 }
 
 /*
- * A vCPU as an operand, and its TD. A vCPU of which leaves run at the same time
- * excludes itself: everything but VP.RD takes it for writing.
+ * A vCPU as an operand, and its TD. Two leaves at one vCPU exclude each other: the
+ * real module needs no lock for that, as both would be on one LP.
  */
 static u64 vp_get(struct call *c, u64 pa, unsigned int op_states, struct tdxemu_vp **vp)
 {
@@ -43,6 +43,10 @@ static u64 vp_get(struct call *c, u64 pa, unsigned int op_states, struct tdxemu_
 		if (s)
 			return s;
 	}
+	/* It may be running there, with its lock held. */
+	if (c->leaf != VP_INIT && atomic_get(&v->cpu) != NONE &&
+	    atomic_get(&v->cpu) != (s32)c->cpu)
+		return ST_VCPU_ASSOCIATED;
 	return call_lock(c, &v->lock, true, OP_TDVPS, ST_OPERAND_BUSY | OP_RCX);
 }
 
