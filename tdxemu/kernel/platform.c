@@ -8,6 +8,8 @@
  *	violations	broken rules; the run has failed if there is one
  *	faults		faults to order; written: "clear", or a line of key=value
  *	check		written: compare all TDs with KVM's page tables now
+ *	owned		pages that the module owns, as ranges of physical addresses; with
+ *			"mapped" behind those that the host could touch unnoticed
  */
 #include <linux/cpu.h>
 #include <linux/debugfs.h>
@@ -423,6 +425,36 @@ static const struct file_operations check_fops = {
 	.open = simple_open,
 };
 
+static int owned_show(struct seq_file *m, void *unused)
+{
+	unsigned long pfn, start = 0, nr = 0;
+	bool mapped = false, was = false;
+	u8 byte;
+
+	/* One more turn, for the last range. */
+	for (pfn = 0; pfn <= max_pfn; pfn++) {
+		bool owned = pfn < max_pfn && pfn_valid(pfn) &&
+			     tdxemu_page_owned(PFN_PHYS(pfn));
+
+		if (owned)
+			mapped = !copy_from_kernel_nofault(&byte, pfn_to_kaddr(pfn), 1);
+		if (nr && (!owned || mapped != was)) {
+			seq_printf(m, "%lx-%lx%s\n", start << PAGE_SHIFT,
+				   (start + nr) << PAGE_SHIFT, was ? " mapped" : "");
+			nr = 0;
+		}
+		if (owned) {
+			if (!nr++)
+				start = pfn;
+			was = mapped;
+		}
+		if (!(pfn % 1024))
+			cond_resched();
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(owned);
+
 /* An oops of the direct map: was it a page of the module? */
 static int on_die(struct notifier_block *nb, unsigned long reason, void *data)
 {
@@ -447,6 +479,7 @@ static int __init emu_debugfs_init(void)
 	debugfs_create_file("counters", 0400, dir, NULL, &counters_fops);
 	debugfs_create_file("violations", 0400, dir, NULL, &violations_fops);
 	debugfs_create_file("faults", 0600, dir, NULL, &faults_fops);
+	debugfs_create_file("owned", 0400, dir, NULL, &owned_fops);
 	debugfs_create_file("check", 0200, dir, NULL, &check_fops);
 	return register_die_notifier(&die_block);
 }

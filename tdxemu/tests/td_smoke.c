@@ -3,7 +3,9 @@
  * A TD, from nothing to its end, with nothing but KVM's ABI: for the software TDX
  * module, and nothing in it depends on that one.
  *
- *	td_smoke [-v VCPUS] [TEST...]
+ *	td_smoke [-v VCPUS] [-w SECONDS] [TEST...]
+ *
+ * With -w, a TD is kept for a while before it is destroyed, to be looked at.
  *
  * The guest is this program: its image is loaded at the addresses where it is
  * linked, so that guest code is a function of this file. It starts at the reset
@@ -209,7 +211,7 @@ struct vm {
 	int nr_vcpus;
 };
 
-static int kvm, nr_vcpus = 1;
+static int kvm, nr_vcpus = 1, keep_seconds;
 
 static int tdx(int fd, u32 id, u32 flags, void *data, u64 *hw_error)
 {
@@ -434,6 +436,7 @@ static void destroy(struct vm *vm)
 {
 	int i, size = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
 
+	sleep(keep_seconds);
 	for (i = 0; i < vm->nr_vcpus; i++) {
 		munmap(vm->run[i], size);
 		close(vm->vcpu[i]);
@@ -780,8 +783,18 @@ int main(int argc, char **argv)
 	int opt, j;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	while ((opt = getopt(argc, argv, "v:")) > 0)
-		nr_vcpus = atoi(optarg);
+	while ((opt = getopt(argc, argv, "v:w:")) > 0) {
+		switch (opt) {
+		case 'v':
+			nr_vcpus = atoi(optarg);
+			break;
+		case 'w':
+			keep_seconds = atoi(optarg);
+			break;
+		default:
+			return 2;
+		}
+	}
 	kvm = open("/dev/kvm", O_RDWR);
 	check(kvm >= 0, "/dev/kvm");
 	for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
