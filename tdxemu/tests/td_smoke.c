@@ -47,6 +47,7 @@ typedef uint32_t u32;
 #define SHARED		0x40000000ul	/* offset of the shared window in the GVAs */
 #define SHARED_BIT	(1ull << 47)
 #define PORT		0x3f0
+#define IRQ_VECTOR	0x40
 
 #define KVM_X86_TDX		5
 #define ATTR_SEPT_VE_DISABLE	(1ull << 28)
@@ -143,18 +144,34 @@ GUEST static void ve_handler(struct ve_frame *f)
 	f->rip += ve_skip ?: ve_len;
 }
 
+static volatile u64 irq_count;
+
+GUEST static void irq_handler(void)
+{
+	irq_count++;
+	/* EOI of the x2APIC */
+	asm volatile("wrmsr" : : "c" (0x80b), "a" (0), "d" (0));
+}
+
 GUEST static void any_fault(struct ve_frame *f)
 {
 	guest_fail(0xbad, f->rip);
 }
 
 asm(".pushsection .text\n"
-    ".global ve_entry, fault_entry, reset_begin, reset_end, entry64\n"
+    ".global ve_entry, irq_entry, fault_entry, reset_begin, reset_end, entry64\n"
     "ve_entry:\n"
     "	push %rax; push %rcx; push %rdx; push %rsi; push %rdi; push %r8; push %r9\n"
     "	push %r10; push %r11\n"
     "	lea 72(%rsp), %rdi\n"
     "	call ve_handler\n"
+    "	pop %r11; pop %r10; pop %r9; pop %r8; pop %rdi; pop %rsi; pop %rdx; pop %rcx\n"
+    "	pop %rax\n"
+    "	iretq\n"
+    "irq_entry:\n"
+    "	push %rax; push %rcx; push %rdx; push %rsi; push %rdi; push %r8; push %r9\n"
+    "	push %r10; push %r11\n"
+    "	call irq_handler\n"
     "	pop %r11; pop %r10; pop %r9; pop %r8; pop %rdi; pop %rsi; pop %rdx; pop %rcx\n"
     "	pop %rax\n"
     "	iretq\n"
@@ -188,7 +205,7 @@ asm(".pushsection .text\n"
     "	ud2\n"
     ".popsection\n");
 
-extern char ve_entry[], fault_entry[], reset_begin[], reset_end[];
+extern char ve_entry[], irq_entry[], fault_entry[], reset_begin[], reset_end[];
 extern char __executable_start[], _end[];
 
 static void (*guest_test)(u32 index);
@@ -366,6 +383,7 @@ static void build_tables(char *page)
 	*(u64 *)&page[0x5052] = TABLES + 6 * PAGE;
 	for (i = 0; i < 32; i++)
 		gate(idt, i, i == 20 ? ve_entry : fault_entry);
+	gate(idt, IRQ_VECTOR, irq_entry);
 }
 
 static void create(struct vm *vm, u64 attributes)
@@ -767,6 +785,58 @@ static void test_kick(void)
 	destroy(&vm);
 }
 
+GUEST static void guest_irq(u32 index)
+{
+	u64 i;
+
+	/* The spurious vector register is the host's: the APIC is on. */
+	G_CHECK(!vmcall(32, 0x80f, 0x1ff, 0, 0, NULL), 0);
+	sync_host(1);
+	/* Halted, then running, then with interrupts off. */
+	asm volatile("sti");
+	while (irq_count < 1)
+		vmcall(12, 0, 0, 0, 0, NULL);
+	sync_host(2);
+	while (irq_count < 2)
+		;
+	asm volatile("cli");
+	sync_host(3);
+	for (i = 0; i < 1000; i++)
+		asm volatile("pause");
+	G_CHECK(irq_count == 2, irq_count);
+	asm volatile("sti; nop; nop");
+	G_CHECK(irq_count == 3, irq_count);
+	sync_host(4);
+}
+
+static void *interrupter(void *arg)
+{
+	struct vm *vm = arg;
+	struct kvm_msi msi = { .address_lo = 0xfee00000, .data = IRQ_VECTOR };
+
+	usleep(300000);
+	check(ioctl(vm->fd, KVM_SIGNAL_MSI, &msi) > 0, "");
+	return NULL;
+}
+
+static void test_irq(void)
+{
+	pthread_t thread;
+	struct vm vm;
+	u32 i;
+
+	build(&vm, ATTR_SEPT_VE_DISABLE, guest_irq);
+	check(run(&vm, 0, 0) == 1, "");
+	for (i = 2; i <= 3; i++) {
+		pthread_create(&thread, NULL, interrupter, &vm);
+		check(run(&vm, 0, 0) == i, "");
+		pthread_join(thread, NULL);
+	}
+	interrupter(&vm);
+	check(run(&vm, 0, 0) == 4, "");
+	destroy(&vm);
+}
+
 static const struct { const char *name; void (*fn)(void); } tests[] = {
 	{ "life", test_life },
 	{ "run", test_run },
@@ -774,6 +844,7 @@ static const struct { const char *name; void (*fn)(void); } tests[] = {
 	{ "accept", test_accept },
 	{ "ve", test_ve },
 	{ "pending", test_pending },
+	{ "irq", test_irq },
 	{ "kick", test_kick },
 };
 
@@ -802,7 +873,7 @@ int main(int argc, char **argv)
 			;
 		if (j == argc && optind < argc)
 			continue;
-		ve_count = guest_spins = guest_flag = 0;
+		ve_count = irq_count = guest_spins = guest_flag = 0;
 		printf("# %s\n", tests[i].name);
 		tests[i].fn();
 		printf("ok %s\n", tests[i].name);
