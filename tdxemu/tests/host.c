@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /* See host.h. */
 
-#include <pthread.h>
 #include <sys/mman.h>
 
 #include "host.h"
 
 struct host host;
 struct tdxemu_args out;
+
+static const char *test_name;
+static unsigned int test_bad, nr_tests, nr_bad;
+static unsigned int next_hkid = FIRST_KEYID + 1, alive;
 
 static char *ram;
 static unsigned char *owned_map;
@@ -155,6 +158,7 @@ void host_init(const struct boot *b)
 		owned_map = malloc(RAM_SIZE / PAGE);
 	memset(owned_map, 0, RAM_SIZE / PAGE);
 	memset(&host, 0, sizeof(host));
+	alive = 0;
 	host.verbose = getenv("VERBOSE");
 	host.next_4k = 2 * MB;
 	host.next_2m = TDMR_SIZE;
@@ -271,14 +275,13 @@ u64 td_params(void)
 	return hpa;
 }
 
-static unsigned int next_hkid = FIRST_KEYID + 1;
-
 /* A TD, all the way; finalised if run. The S-EPT has a root only. */
 void td_new(struct td *td, unsigned int vcpus, bool run)
 {
 	unsigned int i, j;
 
 	memset(td, 0, sizeof(*td));
+	alive++;
 	td->tdr = host_page();
 	td->hkid = next_hkid++;
 	if (next_hkid == FIRST_KEYID + NR_KEYIDS)
@@ -395,10 +398,14 @@ void td_end(struct td *td)
 	CALL(PHYMEM_PAGE_RECLAIM, td->tdr, 0, 0, 0);
 	CHECK_EQ(wbinvd(GLOBAL_HKID, td->tdr), 0);
 	CHECK(!host_owned(td->tdr));
+	if (--alive)
+		return;
+	/* What was not written back was, when the key was freed. */
+	host.next_4k = 2 * MB;
+	host.next_2m = TDMR_SIZE;
+	memset(owned_map, 0, RAM_SIZE / PAGE);
 }
 
-static const char *test_name;
-static unsigned int test_bad, nr_tests, nr_bad;
 
 void test_begin(const char *name)
 {
@@ -416,8 +423,15 @@ void check_at(const char *file, int line, bool ok, const char *what, u64 got, u6
 		       got, tdxemu_status_name(got), want, tdxemu_status_name(want));
 }
 
+/* A test that breaks no rule on purpose must not have broken one. */
 void test_end(void)
 {
+	unsigned int i;
+
+	for (i = 0; i < TDXEMU_NR_RULES; i++)
+		check_at(__FILE__, __LINE__, !host.violations[i], "violations of a rule",
+			 i, 0);
+	host_clear_violations();
 	nr_tests++;
 	nr_bad += test_bad > 0;
 	printf("%sok %u - %s\n", test_bad ? "not " : "", nr_tests, test_name);
