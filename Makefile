@@ -20,13 +20,13 @@ tree: fetch		## build/linux from the base and patches/ [LINUX=TREE|TARBALL] [DRO
 export:			## patches/ from the branches of build/linux
 	@lab/export
 
-kernel: ready		## the kernel of build/linux [CONFIG=lab|debug|base]
+kernel: ready		## the kernel of build/linux [CONFIG=lab|debug|base|tdx|tdxdebug]
 	@lab/kernel $(or $(CONFIG),lab)
 
-shell: ready		## a shell in a guest; Ctrl-A X leaves [VM=svm|vmx] [CONFIG=]
+shell: ready		## a shell in a guest; Ctrl-A X leaves [VM=svm|vmx|tdx] [CONFIG=]
 	@lab/shell $(or $(VM),svm)
 
-kselftest: ready	## one selftest in a guest, or all: TEST=name [VM=svm|vmx] [CONFIG=]
+kselftest: ready	## one selftest in a guest, or all: TEST=name [VM=svm|vmx|tdx] [CONFIG=]
 	@lab/kselftest $(TEST)
 
 check: ready		## the patches one by one, without a guest [ALL=1] [CHECK_SINCE=COMMIT]

@@ -1,13 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0
 # Read in tools/testing/selftests/kvm, after the selftests are built: the
-# programs of DEMO are built like a selftest, with its flags and library.
+# programs of DEMO are built like a selftest, with its flags and library. Those of
+# TDXEMU are built by themselves: their guests are functions of theirs, which may
+# use neither SSE nor a red zone, nor wait at a landing pad.
 
 include Makefile
 
 DEMOS := $(patsubst $(DEMO)/%.c,$(OUTPUT)/demo/%,$(wildcard $(DEMO)/*.c))
 
+TDX_TESTS := $(patsubst $(TDXEMU)/%.c,$(OUTPUT)/tdxemu/%,$(wildcard $(TDXEMU)/td_*.c))
+TDX_CFLAGS := -O2 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -no-pie \
+	-fno-stack-protector -fcf-protection=none -mno-red-zone -pthread
+
 .PHONY: demo
-demo: $(DEMOS)
+demo: $(DEMOS) $(TDX_TESTS)
+
+$(OUTPUT)/tdxemu/%: $(TDXEMU)/%.c
+	mkdir -p $(@D)
+	$(CC) $(TDX_CFLAGS) $(KHDR_INCLUDES) $(LDFLAGS) $< -o $@
 
 $(OUTPUT)/demo/%: $(DEMO)/%.c $(LIBKVM_OBJS)
 	$(CC) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) $(TARGET_ARCH) $< $(LIBKVM_OBJS) $(LDLIBS) -o $@

@@ -10,6 +10,8 @@
 #                       what a build of these parts of a git tree depends on:
 #                       the commit and all that is not committed.
 #   tests_of CONFIG     the selftests that go with a kernel (lab/kselftest-build).
+#   vm_check VM         dies unless there is such a VM.
+#   vm_kernel VM CONFIG the kernel of that configuration for the VM.
 
 set -eu
 cd "$(dirname "$0")/.."
@@ -90,4 +92,20 @@ tree_state() {
 
 tests_of() {
 	case $1 in base | testonly) echo "$1" ;; *) echo series ;; esac
+}
+
+vm_check() {
+	case $1 in
+	svm | vmx | tdx) ;;
+	*) die "unknown VM '$1': svm (QEMU), vmx (Bochs) or tdx (Bochs with the software TDX module)" ;;
+	esac
+}
+
+vm_kernel() {
+	case $1-$2 in
+	tdx-lab) echo tdx ;;
+	tdx-debug) echo tdxdebug ;;
+	tdx-*) die "no kernel '$2' with the software TDX module: CONFIG=lab or debug" ;;
+	*) echo "$2" ;;
+	esac
 }

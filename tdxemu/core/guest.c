@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a TD's own CPU does: translate, with a TLB that goes stale unless it is
+ * dropped by the rules, and ACCEPT.
+ */
+
+#include "core.h"
+
+/* Entry of a TLB; the first TLB_4K are for 4 KiB, the rest for larger pages. */
+static struct tlb_entry *tlb_at(struct tdxemu_vp *vp, unsigned int i)
+{
+	return (struct tlb_entry *)va(vp->tdvpx[i / TLB_PER_PAGE]) + i % TLB_PER_PAGE;
+}
+
+static struct tlb_entry *tlb_slot(struct tdxemu_vp *vp, u64 gpa, bool large)
+{
+	return tlb_at(vp, large ? TLB_4K + (gpa >> 21) % TLB_2M : (gpa >> 12) % TLB_4K);
+}
+
+/* Forget all translations. */
+void tlb_drop(struct tdxemu_vp *vp)
+{
+	unsigned long flags = core_lock();
+	unsigned int i;
+
+	for (i = 0; i < vp->nr_tdvpx; i++)
+		memset(va(vp->tdvpx[i]), 0, PAGE);
+	core_unlock(flags);
+}
+
+/** tdxemu_tlb_flush() - as the guest's own flushing; only ever loses entries */
+void tdxemu_tlb_flush(struct tdxemu_vp *vp)
+{
+	tlb_drop(vp);
+}
+
+/*
+ * Does a vCPU have a translation into a page that it would use again? One that
+ * is outside drops everything on its way in when the epoch has changed.
+ */
+static bool has_stale(struct tdxemu_td *td, struct tdxemu_vp *vp, u64 hpa, u64 size,
+		      u64 *gpa)
+{
+	unsigned int i;
+
+	if (!atomic_get(&vp->inside) && ld(&vp->epoch) != ld(&td->epoch))
+		return false;
+	if (vp->cpu < 0)
+		return false;
+	for (i = 0; i < TLB_4K + TLB_2M; i++) {
+		struct tlb_entry *t = tlb_at(vp, i);
+		u64 have = i < TLB_4K ? PAGE : level_size(1);
+
+		if (!(t->tag & TLB_VALID) || t->hpa >= hpa + size || hpa >= t->hpa + have)
+			continue;
+		*gpa = t->tag & GPA_MASK;
+		return true;
+	}
+	return false;
+}
+
+/* A translation into these pages goes: nobody may still be using it. */
+void tlb_stale(struct call *c, struct tdxemu_td *td, u64 hpa, unsigned int level)
+{
+	unsigned long flags;
+	u32 i, n = atomic_get(&td->nr_vcpus);
+	u64 gpa = 0;
+
+	for (i = 0; i < n; i++) {
+		struct tdxemu_vp *vp = va(*vp_slot(td, i));
+		bool stale;
+
+		if (vp->magic != VP_MAGIC || vp->nr_tdvpx != NR_TDVPX)
+			continue;
+		flags = core_lock();
+		stale = has_stale(td, vp, hpa, level_size(level), &gpa);
+		core_unlock(flags);
+		if (stale)
+			violation(c, TDXEMU_RULE_STALE_TLB,
+				  "vCPU %0 has a live translation of gpa %1 into page %2, level %3",
+				  i, gpa, hpa, level);
+	}
+}
+
+static bool tlb_lookup(struct tdxemu_vp *vp, u64 gpa, unsigned int access,
+		       struct tdxemu_access *a)
+{
+	unsigned long flags = core_lock();
+	bool large, hit = false;
+
+	for (large = false; ; large = true) {
+		u64 size = large ? level_size(1) : PAGE;
+		struct tlb_entry *t = tlb_slot(vp, gpa, large);
+
+		hit = (t->tag & TLB_VALID) && (t->tag & GPA_MASK) == (gpa & ~(size - 1)) &&
+		      (t->tag & access) == access;
+		if (hit) {
+			a->hpa = t->hpa | (gpa & (size - 1));
+			a->level = large;
+		}
+		if (hit || large)
+			break;
+	}
+	core_unlock(flags);
+	return hit;
+}
+
+static void tlb_insert(struct tdxemu_vp *vp, u64 gpa, u64 hpa, unsigned int level)
+{
+	/* A 1 GiB page is cached as 2 MiB: real hardware may do that. */
+	u64 size = level ? level_size(1) : PAGE;
+	struct tlb_entry *t = tlb_slot(vp, gpa, level);
+	unsigned long flags = core_lock();
+
+	t->tag = (gpa & ~(size - 1)) | 7 | TLB_VALID;
+	t->hpa = hpa & ~(size - 1);
+	core_unlock(flags);
+}
+
+/* The oracle's look at what a walk found. */
+static void check_owner(struct tdxemu_td *td, u64 gpa, u64 hpa, unsigned int level)
+{
+	unsigned int l = 0;
+	struct pamt *e = pamt_find(hpa, &l);
+
+	if (!e || e->type != PT_REG || (u64)e->owner * PAGE != td->pa || l != level ||
+	    (ld(&e->word) & GPN_MASK) != (gpa & ~(level_size(level) - 1)) / PAGE)
+		violation(NULL, TDXEMU_RULE_ALIAS,
+			  "TD %0 maps page %1 at %2 level %3, the PAMT says otherwise",
+			  td->pa, hpa, gpa, level);
+}
+
+#define EXT_ACCEPT	1
+#define EXT_PENDING	6
+
+static u64 ext_info(u64 type, unsigned int want, const struct sept_ref *r)
+{
+	return type | (u64)want << 32 | (u64)r->level << 35 |
+	       (u64)sept_state(r->e) << 38 | (u64)e_is_leaf(r->e) << 46;
+}
+
+static enum tdxemu_access_result exit_at(struct tdxemu_access *a, u64 gpa, u64 qual, u64 ext)
+{
+	a->gpa = gpa & ~(PAGE - 1);
+	a->qual = qual;
+	a->ext = ext;
+	return TDXEMU_EXIT;
+}
+
+static bool pending_ve_off(struct tdxemu_td *td)
+{
+	if (td->config_flags & CONFIG_FLEXIBLE_PENDING_VE)
+		return ld(&td->td_ctls) & TD_CTLS_PENDING_VE_OFF;
+	return td->attributes & ATTR_SEPT_VE_DISABLE;
+}
+
+/**
+ * tdxemu_access() - a vCPU accesses memory
+ * @vp: the vCPU, inside the TD, on its own CPU
+ * @gpa: guest physical address, with the shared bit if it is shared
+ * @access: TDXEMU_READ, TDXEMU_WRITE, TDXEMU_EXEC
+ * @a: the outcome
+ *
+ * Private translations come from the TLB model first: a vCPU that nobody kicked
+ * goes on using what it has.
+ */
+enum tdxemu_access_result tdxemu_access(struct tdxemu_vp *vp, u64 gpa,
+					unsigned int access, struct tdxemu_access *a)
+{
+	struct tdxemu_td *td = tdxemu_vp_td(vp);
+	u64 shared = 1ull << (td->gpaw - 1);
+	struct sept_ref r;
+
+	memset(a, 0, sizeof(*a));
+	if (gpa >= 2 * shared)
+		return TDXEMU_PF_RSVD;
+	a->gpa = gpa & ~(PAGE - 1);
+	a->qual = access;
+	if (gpa & shared)
+		return TDXEMU_SHARED;
+	if (tlb_lookup(vp, gpa, access, a))
+		return TDXEMU_OK;
+	sept_walk(td, gpa, 0, &r);
+	switch (sept_state(r.e)) {
+	case S_MAPPED:
+		a->level = r.level;
+		a->hpa = (r.e & E_ADDR) | (gpa & (level_size(r.level) - 1));
+		check_owner(td, gpa, r.e & E_ADDR, r.level);
+		tlb_insert(vp, gpa, a->hpa, r.level);
+		return TDXEMU_OK;
+	case S_PENDING:
+		if (!pending_ve_off(td))
+			return TDXEMU_VE;
+		return exit_at(a, gpa, access, EXT_PENDING);
+	}
+	return exit_at(a, gpa, access, 0);
+}
+
+static enum tdxemu_access_result accept_status(struct tdxemu_vp *vp, u64 rcx,
+					       struct tdxemu_access *a, u64 status)
+{
+	trace_guest(vp, TDG_CALL_PAGE_ACCEPT, rcx, status);
+	a->status = status;
+	return TDXEMU_STATUS;
+}
+
+/*
+ * Zero a page that is locked; 2 MiB one 4 KiB page after the other. Where it was
+ * interrupted is in the entry, which the host's BLOCK, DEMOTE... erase.
+ */
+static bool zero_page(struct sept_ref *r)
+{
+	u64 done = r->level ? r->e & E_ACCEPT : 0, hpa;
+	u64 end = level_size(r->level);
+
+	hpa = r->e & E_ADDR & ~(end - 1);
+	while (done < end) {
+		memset(va(hpa + done), 0, PAGE);
+		done += PAGE;
+		if (done == end)
+			break;
+		r->e = (r->e & ~E_ACCEPT) | done;
+		st(r->p, r->e | E_LOCK);
+		if (sys->p.irq_pending && sys->p.irq_pending())
+			return false;
+	}
+	return true;
+}
+
+/**
+ * tdxemu_accept() - TDG.MEM.PAGE.ACCEPT
+ * @vp: the vCPU, inside the TD, on its own CPU
+ * @rcx: gpa|level
+ * @a: the outcome
+ *
+ * Takes no tree lock: the walk races with the host, and the entry lock decides.
+ *
+ * Return: TDXEMU_STATUS: the guest goes on with @a->status in RAX; TDXEMU_EXIT:
+ * leave with an EPT violation, the RIP at the TDCALL; TDXEMU_INTERRUPTED: leave
+ * for the interrupt, the RIP at the TDCALL.
+ */
+enum tdxemu_access_result tdxemu_accept(struct tdxemu_vp *vp, u64 rcx,
+					struct tdxemu_access *a)
+{
+	struct tdxemu_td *td = tdxemu_vp_td(vp);
+	unsigned int level = rcx & 7;
+	u64 gpa = rcx & GPA_MASK, old;
+	struct sept_ref r;
+	u8 state;
+	bool done;
+
+	memset(a, 0, sizeof(*a));
+	if ((rcx & ~(GPA_MASK | 7)) || level > 1 || !aligned(gpa, level_size(level)) ||
+	    gpa >> (td->gpaw - 1))
+		return accept_status(vp, rcx, a, ST_OPERAND_INVALID | OP_RCX);
+	if (!sept_walk(td, gpa, level, &r)) {
+		/* Larger than asked for, or nothing there. */
+		if (sept_state(r.e) == S_MAPPED)
+			return accept_status(vp, rcx, a, ST_PAGE_ALREADY_ACCEPTED | r.level);
+		goto exit;
+	}
+	old = __atomic_fetch_or(r.p, E_LOCK, __ATOMIC_ACQUIRE);
+	if (old & E_LOCK)
+		return accept_status(vp, rcx, a, ST_OPERAND_BUSY | OP_RCX);
+	r.e = old & ~E_HOST;
+	state = sept_state(r.e);
+	if (state != S_PENDING) {
+		__atomic_and_fetch(r.p, ~E_LOCK, __ATOMIC_RELEASE);
+		if (state == S_MAPPED)
+			return accept_status(vp, rcx, a, ST_PAGE_ALREADY_ACCEPTED | level);
+		if (state == S_NL_MAPPED || state == S_NL_BLOCKED)
+			return accept_status(vp, rcx, a, ST_PAGE_SIZE_MISMATCH | level);
+		goto exit;
+	}
+	done = zero_page(&r);
+	if (done)
+		st(r.p, (r.e & ~(E_PENDING | (level ? E_ACCEPT : 0))) | E_RWX | E_LOCK);
+	__atomic_and_fetch(r.p, ~E_LOCK, __ATOMIC_RELEASE);
+	if (!done)
+		return TDXEMU_INTERRUPTED;
+	return accept_status(vp, rcx, a, 0);
+exit:
+	trace_guest(vp, TDG_CALL_PAGE_ACCEPT, rcx, EXIT_EPT_VIOLATION);
+	return exit_at(a, gpa, TDXEMU_WRITE, ext_info(EXT_ACCEPT, level, &r));
+}
+
+/** tdxemu_vp_info() - TDG.VP.INFO; returns RAX */
+u64 tdxemu_vp_info(struct tdxemu_vp *vp, u64 gpr[16])
+{
+	struct tdxemu_td *td = tdxemu_vp_td(vp);
+
+	gpr[1] = td->gpaw;
+	gpr[2] = td->attributes;
+	gpr[8] = td->nr_vcpus | (u64)td->max_vcpus << 32;
+	gpr[9] = vp->index;
+	gpr[10] = gpr[11] = 0;
+	return 0;
+}
+
+/* TD-scope metadata that a guest may ask for, by class and code. */
+#define FIELD_KEY(id)		((id) & (1ull << 63 | 0x3full << 56 | 0xffffff))
+#define F_CONFIG_FLAGS		(0x11ull << 56 | 0x16)
+#define F_TD_CTLS		(0x11ull << 56 | 0x17)
+#define F_NOTIFY_ENABLES	(0x91ull << 56 | 0x10)
+#define F_TOPOLOGY		(0x91ull << 56 | 0x19)
+
+/** tdxemu_vm_rd() - TDG.VM.RD: RDX field, R8 value; returns RAX */
+u64 tdxemu_vm_rd(struct tdxemu_vp *vp, u64 gpr[16])
+{
+	struct tdxemu_td *td = tdxemu_vp_td(vp);
+
+	switch (FIELD_KEY(gpr[2])) {
+	case F_CONFIG_FLAGS:
+		gpr[8] = td->config_flags;
+		return 0;
+	case F_TD_CTLS:
+		gpr[8] = ld(&td->td_ctls);
+		return 0;
+	case F_NOTIFY_ENABLES:
+		gpr[8] = ld(&td->notify_enables);
+		return 0;
+	case F_TOPOLOGY:
+		gpr[8] = 0;
+		return 0;
+	}
+	gpr[8] = 0;
+	return ST_METADATA_FIELD_ID_INCORRECT;
+}
+
+/** tdxemu_vm_wr() - TDG.VM.WR: RDX field, R8 value, R9 mask; returns RAX */
+u64 tdxemu_vm_wr(struct tdxemu_vp *vp, u64 gpr[16])
+{
+	struct tdxemu_td *td = tdxemu_vp_td(vp);
+	u64 allowed, *p, old, key = FIELD_KEY(gpr[2]);
+
+	switch (key) {
+	case F_TD_CTLS:
+		/* Only what is modelled: the flexible pending #VE. */
+		p = &td->td_ctls;
+		allowed = td->config_flags & CONFIG_FLEXIBLE_PENDING_VE ?
+			TD_CTLS_PENDING_VE_OFF : 0;
+		break;
+	case F_NOTIFY_ENABLES:
+		p = &td->notify_enables;
+		allowed = 1;
+		break;
+	case F_CONFIG_FLAGS:
+	case F_TOPOLOGY:
+		return ST_METADATA_FIELD_NOT_WRITABLE;
+	default:
+		return ST_METADATA_FIELD_ID_INCORRECT;
+	}
+	if (gpr[8] & gpr[9] & ~allowed)
+		return ST_OPERAND_INVALID | OP_R8;
+	old = ld(p);
+	st(p, (old & ~gpr[9]) | (gpr[8] & gpr[9] & allowed));
+	gpr[8] = old;
+	return 0;
+}
+
+/**
+ * tdxemu_veinfo_set() - a #VE is delivered
+ *
+ * Return: false if the guest has not fetched the last one: deliver #DF.
+ */
+bool tdxemu_veinfo_set(struct tdxemu_vp *vp, u32 reason, u64 qual, u64 gla,
+		       u64 gpa, u32 length, u32 info)
+{
+	if (vp->ve.valid)
+		return false;
+	vp->ve.reason = reason;
+	vp->ve.qual = qual;
+	vp->ve.gla = gla;
+	vp->ve.gpa = gpa;
+	vp->ve.length = length;
+	vp->ve.info = info;
+	vp->ve.valid = true;
+	return true;
+}
+
+/** tdxemu_veinfo_get() - TDG.VP.VEINFO.GET; returns RAX */
+u64 tdxemu_veinfo_get(struct tdxemu_vp *vp, u64 gpr[16])
+{
+	if (!vp->ve.valid)
+		return ST_NO_VALID_VE_INFO;
+	gpr[1] = vp->ve.reason;
+	gpr[2] = vp->ve.qual;
+	gpr[8] = vp->ve.gla;
+	gpr[9] = vp->ve.gpa;
+	gpr[10] = vp->ve.length | (u64)vp->ve.info << 32;
+	vp->ve.valid = false;
+	return 0;
+}

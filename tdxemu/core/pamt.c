@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Physical pages: who owns them (PAMT), and what is left of them in caches. */
+
+#include "core.h"
+
+static struct tdmr *tdmr_of(u64 hpa)
+{
+	unsigned int i;
+
+	for (i = 0; i < sys->nr_tdmr; i++)
+		if (hpa - sys->tdmr[i].range.base < sys->tdmr[i].range.size)
+			return &sys->tdmr[i];
+	return NULL;
+}
+
+/**
+ * pamt_at() - PAMT entry of a page
+ * @hpa: the page, in a TDMR
+ * @level: its size
+ */
+struct pamt *pamt_at(u64 hpa, unsigned int level)
+{
+	struct tdmr *t = tdmr_of(hpa);
+
+	return va(t->pamt[level].base +
+		  (hpa - t->range.base) / level_size(level) * sizeof(struct pamt));
+}
+
+static bool usable(u64 hpa)
+{
+	struct tdmr *t = tdmr_of(hpa);
+
+	/* A page counts when the PAMT of its whole GiB is there. */
+	return t && hpa < (ld(&t->next) & ~((1ull << 30) - 1)) && sys->p.page(hpa);
+}
+
+/**
+ * pamt_find() - PAMT entry of the page, of whatever size, around an address
+ * @hpa: the address
+ * @level: returns the size
+ *
+ * No lock is taken. Return: NULL if the address is not TDX memory.
+ */
+struct pamt *pamt_find(u64 hpa, unsigned int *level)
+{
+	unsigned int l;
+
+	if (!usable(hpa))
+		return NULL;
+	for (l = 2; l; l--)
+		if (atomic_get(&pamt_at(hpa, l)->type) != PT_NDA)
+			break;
+	*level = l;
+	return pamt_at(hpa, l);
+}
+
+/**
+ * page_lock() - find and lock a page operand
+ * @c: the call
+ * @hpa: the operand
+ * @op: OP_* for the status
+ * @level: size that is expected
+ * @excl: for writing
+ * @r: the page
+ *
+ * Entries of larger pages around it are locked for reading: they cannot become
+ * one page while the call lasts.
+ *
+ * Return: OPERAND_INVALID, OPERAND_ADDR_RANGE_ERROR, PAGE_METADATA_INCORRECT
+ * (a page of another size), OPERAND_BUSY; 0.
+ */
+u64 page_lock(struct call *c, u64 hpa, u32 op, unsigned int level, bool excl,
+	      struct page_ref *r)
+{
+	unsigned int l, mark = c->nr_held;
+	u64 s;
+
+	if (!aligned(hpa, PAGE) || hpa >> sys->p.phys_bits)
+		return ST_OPERAND_INVALID | op;
+	if (!usable(hpa))
+		return ST_OPERAND_ADDR_RANGE_ERROR | op;
+	if (!aligned(hpa, level_size(level)))
+		return (level ? ST_PAGE_METADATA_INCORRECT : ST_OPERAND_INVALID) | op;
+	for (l = 2; l > level; l--) {
+		struct pamt *e = pamt_at(hpa, l);
+
+		if (!rw_try(&e->lock, false)) {
+			s = ST_OPERAND_BUSY | op;
+			goto fail;
+		}
+		call_hold(c, &e->lock, false);
+		if (e->type != PT_NDA) {
+			s = ST_PAGE_METADATA_INCORRECT | op;
+			goto fail;
+		}
+	}
+	r->e = pamt_at(hpa, level);
+	r->hpa = hpa;
+	r->level = level;
+	if (fault_hit(c, TDXEMU_FAULT_BUSY, op, NULL) || !rw_try(&r->e->lock, excl)) {
+		s = ST_OPERAND_BUSY | op;
+		goto fail;
+	}
+	call_hold(c, &r->e->lock, excl);
+	return 0;
+fail:
+	call_unlock_to(c, mark);
+	return s;
+}
+
+static bool still_dirty(const struct pamt *e)
+{
+	u64 w = ld(&e->word);
+	struct kot *k;
+
+	if (!(w & WB_DIRTY))
+		return false;
+	k = kot_of(WB_HKID(w));
+	/* The key was freed since, and all its lines with it. */
+	return k->gen == WB_GEN(w);
+}
+
+/**
+ * page_free_operand() - a page operand that must be free
+ *
+ * As page_lock(), exclusive; a page that is not NDA, or of which a part is not,
+ * is PAGE_METADATA_INCORRECT.
+ */
+u64 page_free_operand(struct call *c, u64 hpa, u32 op, unsigned int level,
+		      struct page_ref *r)
+{
+	u64 s = page_lock(c, hpa, op, level, true, r);
+	bool skip;
+	u32 i;
+
+	if (s)
+		return s;
+	if (op == OP_R8 && fault_hit(c, TDXEMU_FAULT_R8, 0, NULL))
+		return ST_PAGE_METADATA_INCORRECT | op;
+	skip = c->leaf == MEM_PAGE_AUG && fault_hit(c, TDXEMU_FAULT_ALIAS, 0, NULL);
+	if (r->e->type != PT_NDA && !skip)
+		return ST_PAGE_METADATA_INCORRECT | op;
+	for (i = 0; level && i < level_pages(level); i++)
+		if (pamt_at(hpa + i * PAGE, 0)->type != PT_NDA)
+			return ST_PAGE_METADATA_INCORRECT | op;
+	for (i = 0; i < level_pages(level); i++) {
+		struct pamt *e = pamt_at(hpa + i * PAGE, 0);
+
+		if (e->type == PT_NDA && still_dirty(e))
+			violation(c, TDXEMU_RULE_WRITE_BACK,
+				  "page %0 is used again, its lines of HKID %1 are not written back",
+				  hpa + i * PAGE, WB_HKID(e->word), 0, 0);
+	}
+	return 0;
+}
+
+/**
+ * page_assign() - the module takes a page
+ * @r: the page, locked for writing
+ * @type: PT_*
+ * @td: its owner; NULL: a TDR
+ * @gpn: where it is mapped, or linked: guest page number
+ */
+void page_assign(struct page_ref *r, u8 type, struct tdxemu_td *td, u64 gpn)
+{
+	struct pamt *e = r->e;
+	u32 i;
+
+	if (td && type == PT_REG && e->type == PT_REG)
+		violation(NULL, TDXEMU_RULE_ALIAS,
+			  "page %0 of TD %1 is mapped at %2 and now at %3",
+			  r->hpa, (u64)e->owner * PAGE,
+			  (ld(&e->word) & GPN_MASK) * PAGE, gpn * PAGE);
+	for (i = 0; r->level && i < level_pages(r->level); i++)
+		st(&pamt_at(r->hpa + i * PAGE, 0)->word, 0);
+	e->owner = td ? td->pa / PAGE : 0;
+	st(&e->word, gpn & GPN_MASK);
+	atomic_set_to(&e->type, type);
+	if (td)
+		atomic_add(&td->pages, level_pages(r->level));
+	if (sys->p.owned)
+		sys->p.owned(r->hpa, level_pages(r->level), true);
+}
+
+/*
+ * The host gets its page back. What it reads there was written with a key that
+ * it has not: nothing that it can rely on, and certainly no zeros.
+ */
+static void give_back(u64 hpa, u32 nr)
+{
+	u32 i;
+
+	for (i = 0; i < nr; i++)
+		memset(va(hpa + i * PAGE), 0xd1, PAGE);
+	if (sys->p.owned)
+		sys->p.owned(hpa, nr, false);
+}
+
+/**
+ * page_release() - a page is free again, for the module
+ * @r: the page, locked for writing
+ * @td: its owner; NULL: a TDR
+ * @hkid: the key it was used with
+ * @dirty: the host has to write it back before it uses it
+ */
+void page_release(struct page_ref *r, struct tdxemu_td *td, u32 hkid, bool dirty)
+{
+	u64 word = 0;
+	u32 i;
+
+	if (dirty)
+		word = WB_DIRTY | (u64)hkid << 32 | kot_of(hkid)->gen;
+	r->e->owner = 0;
+	st(&r->e->word, 0);
+	for (i = 0; i < level_pages(r->level); i++)
+		st(&pamt_at(r->hpa + i * PAGE, 0)->word, word);
+	atomic_set_to(&r->e->type, PT_NDA);
+	if (td)
+		atomic_add(&td->pages, -(s64)level_pages(r->level));
+	if (!dirty)
+		give_back(r->hpa, level_pages(r->level));
+}
+
+void set_bepoch(struct pamt *e, u64 epoch)
+{
+	st(&e->word, (ld(&e->word) & GPN_MASK) | epoch << BEPOCH_SHIFT);
+}
+
+u64 phymem_page_rdmd(struct call *c)
+{
+	struct pamt *e;
+	unsigned int level = 0;
+
+	if (!aligned(c->rcx, PAGE) || c->rcx >> sys->p.phys_bits)
+		return ST_OPERAND_INVALID | OP_RCX;
+	e = pamt_find(c->rcx, &level);
+	if (!e)
+		return ST_OPERAND_ADDR_RANGE_ERROR | OP_RCX;
+	c->a->rcx = e->type;
+	c->a->rdx = (u64)e->owner * PAGE;
+	c->a->r8 = level;
+	c->a->r9 = e->type == PT_REG || e->type == PT_EPT ? bepoch(e) : 0;
+	c->a->r10 = c->a->r11 = 0;
+	return 0;
+}
+
+static u64 reclaim_tdr(struct call *c, struct page_ref *r)
+{
+	struct tdxemu_td *td = va(r->hpa);
+
+	c->td = td;
+	/* The order: a TD that is alive has pages, too. */
+	if (td->lifecycle != LC_TEARDOWN)
+		return ST_LIFECYCLE_STATE_INCORRECT;
+	if (td->chldcnt)
+		return ST_TD_ASSOCIATED_PAGES_EXIST;
+	if (td->pages)
+		violation(c, TDXEMU_RULE_CHLDCNT,
+			  "TD %0 is gone, %1 of its pages are not given back, CHLDCNT is %2",
+			  td->pa, td->pages, td->chldcnt, 0);
+	td_unlink(td);
+	c->td = NULL;
+	td->magic = 0;
+	page_release(r, NULL, sys->global_hkid, true);
+	return 0;
+}
+
+u64 phymem_page_reclaim(struct call *c)
+{
+	struct tdxemu_td *td;
+	struct page_ref r, tdr;
+	unsigned int level = 0;
+	u64 s, hpa = c->rcx;
+	u8 type;
+
+	if (!aligned(hpa, PAGE) || hpa >> sys->p.phys_bits)
+		return ST_OPERAND_INVALID | OP_RCX;
+	if (!pamt_find(hpa, &level))
+		return ST_OPERAND_ADDR_RANGE_ERROR | OP_RCX;
+	s = page_lock(c, hpa, OP_RCX, level, true, &r);
+	if (s)
+		return s;
+	type = r.e->type;
+	c->a->rcx = type;
+	c->a->rdx = (u64)r.e->owner * PAGE;
+	c->a->r8 = level;
+	if (type == PT_NDA || type == PT_RSVD)
+		return ST_PAGE_METADATA_INCORRECT | OP_RCX;
+	if (type == PT_TDR)
+		return reclaim_tdr(c, &r);
+	s = page_lock(c, (u64)r.e->owner * PAGE, OP_TDR, 0, false, &tdr);
+	if (s)
+		return s;
+	td = va(tdr.hpa);
+	if (tdr.e->type != PT_TDR || td->magic != TD_MAGIC) {
+		violation(c, TDXEMU_RULE_CONTENTS, "TDR %0 of page %1 is no TDR",
+			  tdr.hpa, hpa, 0, 0);
+		return ST_PAGE_METADATA_INCORRECT | OP_TDR;
+	}
+	c->td = td;
+	if (td->lifecycle != LC_TEARDOWN)
+		return ST_LIFECYCLE_STATE_INCORRECT;
+	if (type == PT_TDVPR)
+		vp_gone(va(hpa));
+	atomic_add(&td->chldcnt, -(s64)level_pages(level));
+	page_release(&r, td, td->hkid, false);
+	return 0;
+}
+
+u64 phymem_page_wbinvd(struct call *c)
+{
+	u64 hpa = c->rcx & ((1ull << sys->p.phys_bits) - 1);
+	u64 hkid = c->rcx >> sys->p.phys_bits, w;
+	struct page_ref r;
+	u64 s;
+
+	if (!kot_of(hkid))
+		return ST_OPERAND_INVALID | OP_RCX;
+	s = page_lock(c, hpa, OP_RCX, 0, false, &r);
+	if (s)
+		return s;
+	if (r.e->type != PT_NDA)
+		return ST_PAGE_METADATA_INCORRECT | OP_RCX;
+	w = ld(&r.e->word);
+	if (!(w & WB_DIRTY))
+		return 0;
+	if (still_dirty(r.e) && WB_HKID(w) != hkid) {
+		violation(c, TDXEMU_RULE_WRONG_HKID,
+			  "page %0 is written back with HKID %1, it was used with %2",
+			  hpa, hkid, WB_HKID(w), 0);
+		return 0;
+	}
+	/* Two at a time: only the one that finds it dirty gives it back. */
+	if (__atomic_compare_exchange_n(&r.e->word, &w, 0, false, __ATOMIC_ACQ_REL,
+					__ATOMIC_RELAXED))
+		give_back(hpa, 1);
+	return 0;
+}

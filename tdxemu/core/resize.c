@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0
+/* One large leaf into 512 small ones, and back. */
+
+#include "core.h"
+
+#define BUILD_OR_RUN	(STATE(TD_INITIALIZED) | STATE(TD_RUNNABLE))
+
+/*
+ * Bit 51 of features0 promises that DEMOTE is not interrupted while the TD has no
+ * L2 VMs, and there are none here. PROMOTE makes no such promise.
+ */
+static bool interrupted(struct call *c)
+{
+	if (fault_hit(c, TDXEMU_FAULT_RESTARTABLE, 0, NULL))
+		return true;
+	if (c->leaf == MEM_PAGE_DEMOTE && (sys->p.features0 & TDXEMU_F0_ENHANCED_DEMOTE))
+		return false;
+	return sys->p.irq_pending && sys->p.irq_pending();
+}
+
+static u64 restart(struct call *c)
+{
+	c->a->rcx = c->rcx;
+	c->a->rdx = c->rdx;
+	return ST_INTERRUPTED_RESTARTABLE;
+}
+
+static u64 begin(struct call *c, u64 *gpa, struct sept_ref *r)
+{
+	unsigned int level;
+	u64 s;
+
+	s = td_get(c, c->rdx & ~(PAGE - 1), OP_RDX, false, BUILD_OR_RUN);
+	c->a->rcx = c->a->rdx = 0;
+	if (s)
+		return s;
+	/* Bit 0: where L2 pages go. There are none, so it has no effect. */
+	if (c->rdx & (PAGE - 1) & ~1ull)
+		return ST_OPERAND_INVALID | OP_RDX;
+	s = sept_operand(c, c->rcx, 1, 2, gpa, &level);
+	if (!s)
+		s = sept_lock_tree(c, false);
+	if (!s)
+		s = sept_find(c, *gpa, level, r);
+	return s;
+}
+
+/* Whole again after BLOCK: what the entry was before. */
+static u64 usable_entry(u64 e)
+{
+	e &= ~(E_BLOCKED | E_LOCK | E_HOST);
+	return e & E_PENDING ? e : e | E_RWX;
+}
+
+/* The large PAMT entry is locked for writing: nobody else is at the small ones. */
+static void pamt_demote(struct tdxemu_td *td, u64 hpa, unsigned int level, u64 gpa)
+{
+	u64 step = level_size(level - 1);
+	unsigned int i;
+
+	for (i = 0; i < 512; i++) {
+		struct pamt *e = pamt_at(hpa + i * step, level - 1);
+
+		e->owner = td->pa / PAGE;
+		st(&e->word, (gpa + i * step) / PAGE);
+		atomic_set_to(&e->type, PT_REG);
+	}
+	pamt_at(hpa, level)->owner = 0;
+	st(&pamt_at(hpa, level)->word, 0);
+	atomic_set_to(&pamt_at(hpa, level)->type, PT_NDA);
+}
+
+u64 mem_page_demote(struct call *c)
+{
+	u64 gpa, hpa, s, e, *table, step;
+	struct page_ref page, large;
+	struct tdxemu_td *td;
+	struct sept_ref r;
+	unsigned int i;
+
+	s = begin(c, &gpa, &r);
+	if (s)
+		return s;
+	td = c->td;
+	if (!e_is_leaf(r.e))
+		return sept_info(c, &r, ST_EPT_ENTRY_STATE_INCORRECT | OP_RCX);
+	if (r.level == 1)
+		r.e &= ~E_ACCEPT;
+	hpa = r.e & E_ADDR;
+	s = sept_check_blocked(c, &r, pamt_at(hpa, r.level), hpa, gpa, OP_RCX);
+	if (s)
+		return s;
+	s = page_free_operand(c, c->r8, OP_R8, 0, &page);
+	if (s)
+		return s;
+	/* From here on the new page is scribbled on, even if the call fails. */
+	step = level_size(r.level - 1);
+	table = va(c->r8);
+	e = usable_entry(r.e);
+	for (i = 0; i < 512; i++)
+		st(&table[i], e + i * step);
+	if (interrupted(c))
+		return restart(c);
+	s = page_lock(c, hpa, OP_RCX, r.level, true, &large);
+	if (s)
+		return sept_info(c, &r, s);
+	tlb_stale(c, td, hpa, r.level);
+	pamt_demote(td, hpa, r.level, gpa);
+	page_assign(&page, PT_EPT, td, gpa / PAGE);
+	atomic_add(&td->chldcnt, 1);
+	sept_set(td, &r, E_SVE | E_RWX | c->r8);
+	if (fault_hit(c, TDXEMU_FAULT_CHILD_STATE, 0, NULL))
+		st(&table[7], (table[7] & ~E_RWX) | E_BLOCKED);
+	if (fault_hit(c, TDXEMU_FAULT_CHILD_HPA, 0, NULL)) {
+		e = table[3];
+		st(&table[3], table[4]);
+		st(&table[4], e);
+	}
+	oracle_demoted(c, &r, gpa, hpa, sept_state(usable_entry(e)));
+	return 0;
+}
+
+static void unlock_children(u64 *table, unsigned int n)
+{
+	while (n--)
+		__atomic_and_fetch(&table[n], ~E_LOCK, __ATOMIC_RELEASE);
+}
+
+/* Lock all children, or none: an ACCEPT may be at one of them. */
+static bool lock_children(u64 *table)
+{
+	unsigned int i;
+
+	for (i = 0; i < 512; i++) {
+		if (__atomic_fetch_or(&table[i], E_LOCK, __ATOMIC_ACQUIRE) & E_LOCK) {
+			unlock_children(table, i);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Do the children make one leaf? */
+static bool mergeable(struct tdxemu_td *td, u64 *table, unsigned int level, u64 *first)
+{
+	u64 e = ld(&table[0]) & ~(E_LOCK | E_HOST), step = level_size(level - 1);
+	unsigned int i;
+	u8 state = sept_state(e);
+
+	*first = e;
+	if ((state != S_MAPPED && state != S_PENDING) ||
+	    !aligned(e & E_ADDR, level_size(level)))
+		return false;
+	for (i = 0; i < 512; i++) {
+		struct pamt *p;
+
+		if ((ld(&table[i]) & ~(E_LOCK | E_HOST)) != e + i * step)
+			return false;
+		p = pamt_at((e & E_ADDR) + i * step, level - 1);
+		if (p->type != PT_REG || p->owner != td->pa / PAGE)
+			return false;
+	}
+	return true;
+}
+
+static void pamt_promote(struct tdxemu_td *td, u64 hpa, unsigned int level, u64 gpa)
+{
+	u64 step = level_size(level - 1);
+	unsigned int i;
+
+	pamt_at(hpa, level)->owner = td->pa / PAGE;
+	st(&pamt_at(hpa, level)->word, gpa / PAGE);
+	atomic_set_to(&pamt_at(hpa, level)->type, PT_REG);
+	for (i = 0; i < 512; i++) {
+		struct pamt *e = pamt_at(hpa + i * step, level - 1);
+
+		e->owner = 0;
+		st(&e->word, 0);
+		atomic_set_to(&e->type, PT_NDA);
+	}
+}
+
+u64 mem_page_promote(struct call *c)
+{
+	u64 gpa, s, hpa, e, *table;
+	struct page_ref page, large;
+	struct tdxemu_td *td;
+	struct sept_ref r;
+
+	s = begin(c, &gpa, &r);
+	if (s)
+		return s;
+	td = c->td;
+	if (e_is_leaf(r.e) || sept_state(r.e) == S_FREE)
+		return sept_info(c, &r, ST_EPT_ENTRY_STATE_INCORRECT | OP_RCX);
+	hpa = r.e & E_ADDR;
+	s = sept_check_blocked(c, &r, pamt_at(hpa, 0), hpa, gpa, OP_RCX);
+	if (s)
+		return s;
+	s = page_lock(c, hpa, OP_RCX, 0, true, &page);
+	if (s)
+		return sept_info(c, &r, s);
+	table = va(hpa);
+	if (!lock_children(table))
+		return sept_info(c, &r, ST_OPERAND_BUSY | OP_RCX);
+	if (!mergeable(td, table, r.level, &e)) {
+		unlock_children(table, 512);
+		return sept_info(c, &r, ST_EPT_INVALID_PROMOTE_CONDITIONS | OP_RCX);
+	}
+	if (interrupted(c)) {
+		unlock_children(table, 512);
+		return restart(c);
+	}
+	s = page_lock(c, e & E_ADDR, OP_RCX, r.level, true, &large);
+	if (s) {
+		unlock_children(table, 512);
+		return sept_info(c, &r, s);
+	}
+	tlb_stale(c, td, e & E_ADDR, r.level);
+	pamt_promote(td, e & E_ADDR, r.level, gpa);
+	sept_set(td, &r, e);
+	/* A guest that came through the old table finds all of it locked. */
+	page_release(&page, td, td->hkid, true);
+	atomic_add(&td->chldcnt, -1);
+	c->a->rcx = hpa;
+	return 0;
+}

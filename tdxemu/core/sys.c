@@ -1,0 +1,543 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The module as a whole: dispatch, locks of a call, SYS leaves. */
+
+#include "core.h"
+
+struct module_state tdxemu_sys;
+
+bool rw_try(struct rwtry *l, bool excl)
+{
+	u16 old = atomic_get(&l->v);
+
+	if (excl) {
+		old = 0;
+		return __atomic_compare_exchange_n(&l->v, &old, 0xffff, false,
+						   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+	}
+	while (old < 0xfffe)
+		if (__atomic_compare_exchange_n(&l->v, &old, (u16)(old + 1), false,
+						__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+			return true;
+	return false;
+}
+
+void rw_put(struct rwtry *l, bool excl)
+{
+	if (excl)
+		__atomic_store_n(&l->v, 0, __ATOMIC_RELEASE);
+	else
+		__atomic_sub_fetch(&l->v, 1, __ATOMIC_RELEASE);
+}
+
+/* Remember a lock that is held already, to drop it when the call ends. */
+void call_hold(struct call *c, struct rwtry *l, bool excl)
+{
+	c->held[c->nr_held++] = (struct held){ .rw = l, .excl = excl };
+}
+
+/**
+ * call_lock() - try a lock of the ABI for the rest of a call
+ * @c: the call
+ * @l: the lock
+ * @excl: for writing
+ * @which: OP_*, for faults
+ * @busy: status if somebody holds it
+ */
+u64 call_lock(struct call *c, struct rwtry *l, bool excl, u32 which, u64 busy)
+{
+	if (c->nr_held == MAX_LOCKS || fault_hit(c, TDXEMU_FAULT_BUSY, which, NULL) ||
+	    !rw_try(l, excl))
+		return busy;
+	call_hold(c, l, excl);
+	return 0;
+}
+
+/* Drop the locks taken since there were @mark of them. */
+void call_unlock_to(struct call *c, unsigned int mark)
+{
+	while (c->nr_held > mark) {
+		struct held *h = &c->held[--c->nr_held];
+
+		if (h->entry)
+			__atomic_and_fetch(h->entry, ~E_LOCK, __ATOMIC_RELEASE);
+		else
+			rw_put(h->rw, h->excl);
+	}
+}
+
+/* When a leaf may be called. */
+enum phase { EARLY, READY };
+
+#define MEM	1	/* RCX is gpa|level */
+#define TD	2	/* td_check() asks for TDXEMU_FAULT_STATUS */
+
+static const struct leaf {
+	u64 (*fn)(struct call *c);
+	u8 phase, flags, max_version;
+} leaves[TDXEMU_NR_LEAVES] = {
+	[SYS_INIT]		= { sys_init, EARLY },
+	[SYS_LP_INIT]		= { sys_lp_init, EARLY },
+	[SYS_RD]		= { sys_rd, EARLY },
+	[SYS_CONFIG]		= { sys_config, EARLY },
+	[SYS_KEY_CONFIG]	= { sys_key_config, EARLY },
+	[SYS_TDMR_INIT]		= { sys_tdmr_init, READY },
+	[SYS_SHUTDOWN]		= { sys_shutdown, EARLY },
+	[SYS_UPDATE]		= { sys_update, EARLY },
+	[SYS_DISABLE]		= { sys_disable, EARLY },
+	[PHYMEM_PAGE_RDMD]	= { phymem_page_rdmd, READY },
+	[PHYMEM_PAGE_RECLAIM]	= { phymem_page_reclaim, READY },
+	[PHYMEM_PAGE_WBINVD]	= { phymem_page_wbinvd, READY },
+	[PHYMEM_CACHE_WB]	= { phymem_cache_wb, READY },
+	[MNG_CREATE]		= { mng_create, READY },
+	[MNG_KEY_CONFIG]	= { mng_key_config, READY },
+	[MNG_ADDCX]		= { mng_addcx, READY, TD },
+	[MNG_INIT]		= { mng_init, READY, TD },
+	[MNG_RD]		= { mng_rd, READY, TD, 1 },
+	[MNG_VPFLUSHDONE]	= { mng_vpflushdone, READY },
+	[MNG_KEY_FREEID]	= { mng_key_freeid, READY },
+	[MR_EXTEND]		= { mr_extend, READY, TD },
+	[MR_FINALIZE]		= { mr_finalize, READY, TD },
+	[VP_CREATE]		= { vp_create, READY, TD },
+	[VP_ADDCX]		= { vp_addcx, READY, TD },
+	[VP_INIT]		= { vp_init, READY, TD, 1 },
+	[VP_RD]			= { vp_rd, READY, TD, 1 },
+	[VP_WR]			= { vp_wr, READY, TD },
+	[VP_ENTER]		= { vp_enter, READY, TD },
+	[VP_FLUSH]		= { vp_flush, READY },
+	[MEM_PAGE_ADD]		= { mem_page_add, READY, MEM | TD },
+	[MEM_SEPT_ADD]		= { mem_sept_add, READY, MEM | TD, 1 },
+	[MEM_PAGE_AUG]		= { mem_page_aug, READY, MEM | TD },
+	[MEM_RANGE_BLOCK]	= { mem_range_block, READY, MEM | TD },
+	[MEM_RANGE_UNBLOCK]	= { mem_range_unblock, READY, MEM | TD },
+	[MEM_TRACK]		= { mem_track, READY, TD },
+	[MEM_PAGE_REMOVE]	= { mem_page_remove, READY, MEM | TD },
+	[MEM_SEPT_REMOVE]	= { mem_sept_remove, READY, MEM | TD, 1 },
+	[MEM_SEPT_RD]		= { mem_sept_rd, READY, MEM | TD },
+	[MEM_PAGE_DEMOTE]	= { mem_page_demote, READY, MEM | TD },
+	[MEM_PAGE_PROMOTE]	= { mem_page_promote, READY, MEM | TD, 1 },
+	[MEM_PAGE_RELOCATE]	= { mem_page_relocate, READY, MEM | TD },
+};
+
+static u64 dispatch(struct call *c, u64 fn)
+{
+	const struct leaf *l;
+	enum sys_state state = atomic_get(&sys->state);
+	u64 status;
+
+	if (fn >> 24 || c->leaf >= TDXEMU_NR_LEAVES || !leaves[c->leaf].fn)
+		return ST_OPERAND_INVALID | OP_RAX;
+	l = &leaves[c->leaf];
+	if (c->version > l->max_version)
+		return ST_OPERAND_INVALID | OP_RAX;
+	c->memory = l->flags & MEM;
+	if (state == SYS_DOWN && c->leaf != SYS_UPDATE && c->leaf != SYS_DISABLE)
+		return ST_SYS_SHUTDOWN;
+	if (l->phase == READY && state != SYS_READY)
+		return ST_SYS_NOT_READY;
+	if (c->leaf != SYS_INIT && c->leaf != SYS_LP_INIT && c->leaf != SYS_DISABLE &&
+	    !sys->lp_done[c->cpu])
+		return ST_SYS_LP_INIT_NOT_DONE;
+	if (!(l->flags & TD) && fault_hit(c, TDXEMU_FAULT_STATUS, 0, &status))
+		return status;
+	oracle_before(c);
+	return l->fn(c);
+}
+
+/**
+ * tdxemu_seamcall() - what SEAMCALL does on a machine with TDX
+ * @fn: RAX: leaf in bits 15:0, version in 23:16
+ * @args: the other registers, in and out. RCX and RDX are out only for leaves
+ *	that define them; others keep what was put in.
+ *
+ * Return: RAX.
+ */
+u64 tdxemu_seamcall(u64 fn, struct tdxemu_args *args)
+{
+	struct call c = {
+		.a = args, .rcx = args->rcx, .rdx = args->rdx, .r8 = args->r8,
+		.cpu = sys->p.cpu(), .leaf = fn, .version = fn >> 16,
+	};
+	u64 status;
+
+	status = dispatch(&c, fn);
+	call_unlock_to(&c, 0);
+	trace_call(&c, status);
+	oracle_after(&c, status);
+	return status;
+}
+
+/**
+ * tdxemu_init() - a module as it is just loaded
+ * @platform: copied. Everything that the module knew is forgotten, faults and
+ *	counters too; nobody may be calling it.
+ */
+void tdxemu_init(const struct tdxemu_platform *platform)
+{
+	memset(sys, 0, sizeof(*sys));
+	sys->p = *platform;
+	if (!sys->p.max_vcpus)
+		sys->p.max_vcpus = 576;
+	if (!sys->p.attributes_fixed0)
+		sys->p.attributes_fixed0 = 1ull << 63 | 7ull << 28 | ATTR_DEBUG;
+	if (!sys->p.xfam_fixed0)
+		sys->p.xfam_fixed0 = 0x6dbe7;
+	trace_reset();
+	oracle_reset();
+	tdxemu_fault_clear();
+}
+
+static u64 sys_lock(struct call *c)
+{
+	return call_lock(c, &sys->lock, true, ~0u - 1, ST_SYS_BUSY);
+}
+
+u64 sys_init(struct call *c)
+{
+	u64 s = sys_lock(c);
+
+	if (s)
+		return s;
+	if (c->rcx)
+		return ST_OPERAND_INVALID | OP_RCX;
+	if (sys->state != SYSINIT_PENDING)
+		return ST_SYS_INIT_NOT_PENDING;
+	sys->state = SYSINIT_DONE;
+	c->a->rcx = c->a->rdx = c->a->r8 = c->a->r9 = c->a->r10 = 0;
+	return 0;
+}
+
+u64 sys_lp_init(struct call *c)
+{
+	u64 s = sys_lock(c);
+
+	if (s)
+		return s;
+	if (sys->state != SYSINIT_DONE && sys->state != SYSCONFIG_DONE &&
+	    sys->state != SYS_READY)
+		return ST_SYS_LP_INIT_NOT_PENDING;
+	if (sys->lp_done[c->cpu])
+		return ST_SYS_LP_INIT_DONE;
+	sys->lp_done[c->cpu] = true;
+	return 0;
+}
+
+struct sys_field {
+	u64 id, value;
+};
+
+#define FIELDS_FIXED	19
+#define FIELD_KEY(id)	((id) & (1ull << 63 | 0x3full << 56 | 0xffffff))
+
+/* The i'th metadata field of the module, false beyond the last. */
+static bool sys_field(unsigned int i, struct sys_field *f)
+{
+	const struct tdxemu_cpuid_config *cc = sys->p.cpuid_config;
+	unsigned int n = sys->p.nr_cpuid_config;
+	const struct sys_field fixed[FIELDS_FIXED] = {
+		{ 0x0800000100000003, 5 },	/* minor, major, update */
+		{ 0x0800000100000004, 1 },
+		{ 0x0800000100000005, 28 },
+		{ 0x0A00000300000008, sys->p.features0 },
+		{ 0x9100000100000008, TDXEMU_MAX_TDMRS },
+		{ 0x9100000100000009, TDXEMU_MAX_RESERVED },
+		{ 0x9100000100000010, sizeof(struct pamt) },
+		{ 0x9100000100000011, sizeof(struct pamt) },
+		{ 0x9100000100000012, sizeof(struct pamt) },
+		{ 0x9800000100000000, PAGE },
+		{ 0x9800000100000100, NR_TDCX * PAGE },
+		{ 0x9800000100000200, (NR_TDVPX + 1) * PAGE },
+		{ 0x1900000300000000, sys->p.attributes_fixed0 },
+		{ 0x1900000300000001, 0 },
+		{ 0x1900000300000002, sys->p.xfam_fixed0 },
+		{ 0x1900000300000003, 3 },
+		{ 0x9900000100000004, n },
+		{ 0x9900000100000008, sys->p.max_vcpus },
+		{ 0x8900000100000000, 0 },	/* handoff version */
+	};
+
+	if (i < FIELDS_FIXED) {
+		*f = fixed[i];
+		return true;
+	}
+	i -= FIELDS_FIXED;
+	if (i < n) {
+		f->id = 0x9900000300000400 + i;
+		f->value = cc[i].leaf | (u64)cc[i].subleaf << 32;
+		return true;
+	}
+	i -= n;
+	if (i < 2 * n) {
+		const u32 *m = cc[i / 2].mask + i % 2 * 2;
+
+		f->id = 0x9900000300000500 + i;
+		f->value = m[0] | (u64)m[1] << 32;
+		return true;
+	}
+	return false;
+}
+
+u64 sys_rd(struct call *c)
+{
+	struct sys_field f;
+	unsigned int i;
+
+	for (i = 0; sys_field(i, &f); i++) {
+		if (FIELD_KEY(f.id) != FIELD_KEY(c->rdx))
+			continue;
+		c->a->r8 = f.value;
+		c->a->rdx = sys_field(i + 1, &f) ? f.id : ~0ull;
+		return 0;
+	}
+	c->a->r8 = 0;
+	c->a->rdx = ~0ull;
+	return ST_METADATA_FIELD_ID_INCORRECT;
+}
+
+static bool overlap(const struct tdxemu_range *a, u64 base, u64 size)
+{
+	return size && a->size && base < a->base + a->size && a->base < base + size;
+}
+
+static bool in_cmrs(u64 base, u64 size)
+{
+	unsigned int i;
+
+	if (!sys->p.nr_cmrs)
+		return true;
+	for (i = 0; i < sys->p.nr_cmrs; i++)
+		if (base >= sys->p.cmrs[i].base &&
+		    base + size <= sys->p.cmrs[i].base + sys->p.cmrs[i].size)
+			return true;
+	return false;
+}
+
+/* In the order of the ABI: offset, size pairs after the PAMT ranges. */
+static u64 check_reserved(struct tdmr *t, const u64 *info)
+{
+	u64 end = 0;
+	unsigned int i;
+
+	for (i = 0; i < TDXEMU_MAX_RESERVED; i++) {
+		u64 offset = info[8 + 2 * i], size = info[9 + 2 * i];
+
+		if (!size)
+			break;
+		if (!aligned(offset | size, PAGE) || offset + size < size ||
+		    offset + size > t->range.size)
+			return ST_INVALID_RESERVED_IN_TDMR;
+		if (offset < end)
+			return ST_NON_ORDERED_RESERVED;
+		end = offset + size;
+		t->reserved[i].base = t->range.base + offset;
+		t->reserved[i].size = size;
+	}
+	t->nr_reserved = i;
+	return 0;
+}
+
+/* Walk the parts of a TDMR that are not reserved. */
+static bool usable_part(const struct tdmr *t, unsigned int i, u64 *base, u64 *size)
+{
+	u64 end = t->range.base + t->range.size;
+
+	if (i > t->nr_reserved)
+		return false;
+	*base = i ? t->reserved[i - 1].base + t->reserved[i - 1].size : t->range.base;
+	if (i < t->nr_reserved)
+		end = t->reserved[i].base;
+	*size = end - *base;
+	return true;
+}
+
+static u64 check_pamt(unsigned int n, u64 op)
+{
+	struct tdmr *t = &sys->tdmr[n];
+	unsigned int i, j, k, level;
+	u64 base, size;
+
+	for (level = 0; level < 3; level++) {
+		struct tdxemu_range *p = &t->pamt[level];
+		u64 need = t->range.size / level_size(level) * sizeof(struct pamt);
+
+		if (!aligned(p->base | p->size, PAGE) || p->size < need ||
+		    p->base + p->size < p->base || !in_cmrs(p->base, p->size) ||
+		    !sys->p.page(p->base) || !sys->p.page(p->base + p->size - PAGE))
+			return ST_INVALID_PAMT | op;
+		for (i = 0; i <= n; i++) {
+			struct tdmr *o = &sys->tdmr[i];
+
+			for (k = 0; usable_part(o, k, &base, &size); k++)
+				if (overlap(p, base, size))
+					return ST_PAMT_OVERLAP | op;
+			for (k = 0; usable_part(t, k, &base, &size); k++)
+				for (j = 0; j < 3; j++)
+					if (overlap(&o->pamt[j], base, size))
+						return ST_PAMT_OVERLAP | op;
+			for (j = 0; j < 3; j++)
+				if ((i < n || j < level) &&
+				    overlap(p, o->pamt[j].base, o->pamt[j].size))
+					return ST_PAMT_OVERLAP | op;
+		}
+	}
+	return 0;
+}
+
+static u64 add_tdmr(unsigned int n, const u64 *info)
+{
+	struct tdmr *t = &sys->tdmr[n];
+	u64 base, size, s;
+	unsigned int i;
+
+	memset(t, 0, sizeof(*t));
+	t->range.base = info[0];
+	t->range.size = info[1];
+	if (!aligned(info[0] | info[1], 1ull << 30) || !info[1] ||
+	    info[0] + info[1] < info[0] ||
+	    (info[0] + info[1] - 1) >> sys->p.phys_bits)
+		return ST_INVALID_TDMR | n;
+	if (n && info[0] < sys->tdmr[n - 1].range.base + sys->tdmr[n - 1].range.size)
+		return ST_NON_ORDERED_TDMR | n;
+	s = check_reserved(t, info);
+	if (s)
+		return s | n;
+	/* pamt_1g, pamt_2m, pamt_4k */
+	for (i = 0; i < 3; i++) {
+		t->pamt[2 - i].base = info[2 + 2 * i];
+		t->pamt[2 - i].size = info[3 + 2 * i];
+	}
+	s = check_pamt(n, n);
+	if (s)
+		return s;
+	for (i = 0; usable_part(t, i, &base, &size); i++)
+		if (size && !in_cmrs(base, size))
+			return ST_TDMR_OUTSIDE_CMRS | n;
+	t->next = t->range.base;
+	return 0;
+}
+
+u64 sys_config(struct call *c)
+{
+	u64 s = sys_lock(c), *array, hkid = c->r8;
+	unsigned int i;
+
+	if (s)
+		return s;
+	if (sys->state != SYSINIT_DONE)
+		return ST_SYS_CONFIG_NOT_PENDING;
+	for (i = 0; i < sys->p.nr_cpus; i++)
+		if (!sys->lp_done[i])
+			return ST_SYS_CONFIG_NOT_PENDING;
+	if (!aligned(c->rcx, 512) || !sys->p.page(c->rcx))
+		return ST_OPERAND_INVALID | OP_RCX;
+	if (!c->rdx || c->rdx > TDXEMU_MAX_TDMRS)
+		return ST_OPERAND_INVALID | OP_RDX;
+	if (hkid >> 16 || !kot_of(hkid))
+		return ST_OPERAND_INVALID | OP_R8;
+	array = va(c->rcx);
+	for (i = 0; i < c->rdx; i++) {
+		if (!aligned(array[i], 512) || !sys->p.page(array[i]))
+			return ST_OPERAND_INVALID | OP_RCX;
+		s = add_tdmr(i, va(array[i]));
+		if (s)
+			return s;
+	}
+	sys->nr_tdmr = c->rdx;
+	sys->global_hkid = hkid;
+	kot_of(hkid)->state = KOT_RESERVED;
+	sys->state = SYSCONFIG_DONE;
+	return 0;
+}
+
+u64 sys_key_config(struct call *c)
+{
+	u64 s = sys_lock(c), package = 1ull << sys->p.package(c->cpu);
+
+	if (s)
+		return s;
+	if (sys->state != SYSCONFIG_DONE)
+		return ST_SYS_KEY_CONFIG_NOT_PENDING;
+	if (sys->key_packages & package)
+		return ST_KEY_CONFIGURED;
+	if (fault_hit(c, TDXEMU_FAULT_ENTROPY, 0, NULL))
+		return ST_KEY_GENERATION_FAILED;
+	sys->key_packages |= package;
+	if (sys->key_packages == (1ull << sys->p.nr_packages) - 1)
+		atomic_set_to(&sys->state, SYS_READY);
+	return 0;
+}
+
+/* Fill the PAMT entries of 4 MiB. */
+static void init_block(struct tdmr *t, u64 base)
+{
+	u64 end = base + (4ull << 20), hpa;
+	unsigned int level, i;
+
+	for (level = 0; level < 3; level++) {
+		for (hpa = base; hpa < end; hpa += level_size(level)) {
+			struct pamt *e;
+
+			if (!aligned(hpa, level_size(level)))
+				break;
+			e = pamt_at(hpa, level);
+			memset(e, 0, sizeof(*e));
+			if (level)
+				continue;
+			for (i = 0; i < t->nr_reserved; i++)
+				if (hpa >= t->reserved[i].base &&
+				    hpa < t->reserved[i].base + t->reserved[i].size)
+					e->type = PT_RSVD;
+		}
+	}
+}
+
+u64 sys_tdmr_init(struct call *c)
+{
+	struct tdmr *t = NULL;
+	unsigned int i;
+	u64 s;
+
+	for (i = 0; i < sys->nr_tdmr; i++)
+		if (sys->tdmr[i].range.base == c->rcx)
+			t = &sys->tdmr[i];
+	if (!t)
+		return ST_OPERAND_INVALID | OP_RCX;
+	s = call_lock(c, &t->lock, true, OP_RCX, ST_OPERAND_BUSY | OP_RCX);
+	if (s)
+		return s;
+	if (t->next == t->range.base + t->range.size)
+		return ST_TDMR_ALREADY_INITIALIZED;
+	init_block(t, t->next);
+	st(&t->next, t->next + (4ull << 20));
+	c->a->rdx = t->next & ~((1ull << 30) - 1);
+	return 0;
+}
+
+u64 sys_shutdown(struct call *c)
+{
+	u64 s = sys_lock(c);
+
+	if (s)
+		return s;
+	if (sys->state != SYS_READY)
+		return ST_SYS_NOT_READY;
+	atomic_set_to(&sys->state, SYS_DOWN);
+	return 0;
+}
+
+u64 sys_update(struct call *c)
+{
+	/* Runtime update is not modelled, and features0 bit 1 says so. */
+	return ST_OPERAND_INVALID | OP_RAX;
+}
+
+u64 sys_disable(struct call *c)
+{
+	u64 s = sys_lock(c);
+
+	if (s)
+		return s;
+	if (fault_hit(c, TDXEMU_FAULT_RESUMABLE, 0, NULL))
+		return ST_INTERRUPTED_RESUMABLE;
+	atomic_set_to(&sys->state, SYS_DOWN);
+	return 0;
+}

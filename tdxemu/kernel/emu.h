@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The kernel's side of the software TDX module: what a TD vCPU is to the
+ * interpreter, and what the backend and the interpreter offer each other.
+ */
+#ifndef __TDXEMU_EMU_H
+#define __TDXEMU_EMU_H
+
+#include <linux/kvm_host.h>
+#include <asm/desc_defs.h>
+#include <asm/tdx.h>
+
+#include "kvm_emulate.h"
+#include "core/tdxemu.h"
+
+/* Accesses, as the low bits of an EPT violation's qualification. */
+#define EMU_READ	BIT(0)
+#define EMU_WRITE	BIT(1)
+#define EMU_EXEC	BIT(2)
+
+/* What an instruction, or a part of it, came to. */
+enum emu_result {
+	EMU_OK,
+	EMU_EXIT,	/* leave the TD with emu_vcpu.exit */
+	EMU_REPEAT,	/* the same, with the RIP back at the instruction */
+	EMU_FAULT,	/* a page fault, described in a struct x86_exception */
+	EMU_VE,		/* deliver a #VE, described in emu_vcpu.ve */
+	EMU_DEAD,	/* the TD must not run any more, emu_vcpu.why says why */
+};
+
+struct emu_segment {
+	struct desc_struct desc;
+	u64 base;
+	u16 sel;
+};
+
+/* The output of TDG.VP.VEINFO.GET. */
+struct emu_ve_info {
+	u64 qualification;
+	u64 gla;
+	u64 gpa;
+	u32 reason;
+	u32 length;
+	u32 info;
+	bool valid;
+};
+
+/* A translation of the guest's own page tables, dropped on every entry. */
+struct emu_gtlb {
+	u64 gva;	/* page, or ~0 */
+	u64 gpa;	/* page, with the shared bit */
+	u8 access;
+	bool user;
+};
+
+#define EMU_GTLB	64
+
+/* Leaves and status codes of the guest's side. */
+#define TDG_VP_VMCALL		0
+#define TDG_VP_INFO		1
+#define TDG_VP_VEINFO_GET	3
+#define TDG_MEM_PAGE_ACCEPT	6
+#define TDG_VM_RD		7
+#define TDG_VM_WR		8
+#define EMU_NO_VALID_VE_INFO	0xc000070400000000ull
+
+/**
+ * struct emu_vcpu - a TD vCPU as the interpreter sees it
+ * @ctxt: KVM's emulator; it is not reentrant, hence one a vCPU
+ * @regs: in the order of instruction encoding
+ * @exit: what TDH.VP.ENTER is about to return, in the places of the registers
+ * @exit_reason: RAX of that
+ * @why: reason of EMU_DEAD
+ *
+ * Whoever runs the vCPU owns it; TDH.VP.ENTER excludes two at a time.
+ */
+struct emu_vcpu {
+	struct x86_emulate_ctxt ctxt;
+	u64 regs[16];
+	u64 rip;
+	u64 rflags;
+	u64 cr0, cr2, cr3, cr4, cr8, efer;
+	u64 dr[8];
+	struct emu_segment seg[8];
+	struct desc_ptr gdt, idt;
+	u64 star, lstar, sfmask, kernel_gs_base, tsc_aux, pat;
+	u64 sysenter[3];
+
+	/* Interrupts: the virtual APIC, and where the host posts to. */
+	u32 irr[8], isr[8];
+	struct pi_desc *pi;
+	bool nmi;		/* one is pending */
+	bool nmi_blocked;	/* until IRET */
+	bool shadow;		/* of STI or MOV SS: none before the next instruction */
+
+	struct emu_ve_info ve;
+	struct emu_ve_info new_ve;	/* of EMU_VE, not delivered yet */
+	u32 ve_length;
+	enum emu_result result;		/* of a callback of the emulator */
+	struct emu_gtlb gtlb[EMU_GTLB];
+
+	struct tdxemu_args exit;
+	u64 exit_reason;
+	char why[128];
+
+	u64 instructions;
+	struct tdxemu_td *td;
+	struct tdxemu_vp *vp;
+	unsigned int gpaw;	/* width of a guest physical address */
+	bool sept_ve_disable;
+};
+
+static inline u64 emu_shared_bit(struct emu_vcpu *v)
+{
+	return BIT_ULL(v->gpaw - 1);
+}
+
+/* interp.c */
+enum emu_result emu_deliver(struct emu_vcpu *v, u8 vector, bool has_error, u64 error);
+void emu_vcpu_reset(struct emu_vcpu *v, u64 rcx, u32 index, unsigned int gpaw);
+void emu_flush_gtlb(struct emu_vcpu *v);
+enum emu_result emu_step(struct emu_vcpu *v);
+
+/* apic.c */
+bool emu_irq_pending(struct emu_vcpu *v);
+enum emu_result emu_irq_deliver(struct emu_vcpu *v);
+bool emu_x2apic_read(struct emu_vcpu *v, u32 index, u64 *data);
+bool emu_x2apic_write(struct emu_vcpu *v, u32 index, u64 data);
+
+/* memory.c */
+void *emu_va(u64 pa);
+void emu_page_owned(u64 pa, unsigned int nr, bool owned);
+enum emu_result emu_ept_exit(struct emu_vcpu *v, u64 gpa, u64 qual, u64 ext);
+enum emu_result emu_map_shared(struct emu_vcpu *v, u64 gpa, unsigned int access,
+			       u64 gla, void **hva);
+
+/* backend.c */
+u64 emu_tsc(struct emu_vcpu *v);
+bool emu_host_interrupt(void);
+u64 emu_instructions(void);
+u64 emu_run(struct tdxemu_vp *vp, struct tdxemu_args *args);
+enum emu_result emu_map(struct emu_vcpu *v, u64 gpa, unsigned int access,
+			u64 gla, void **hva);
+enum emu_result emu_tdcall(struct emu_vcpu *v);
+
+/* platform.c */
+bool emu_cpuid(struct emu_vcpu *v, u32 leaf, u32 sub, u32 *out);
+__printf(1, 2) void emu_violation(const char *fmt, ...);
+
+/* oracle.c */
+void emu_oracle_call(u64 fn, u64 rcx, u64 rdx, u64 status);
+void emu_oracle_enter(struct tdxemu_td *td, struct kvm *kvm);
+void emu_oracle_check_all(void);
+
+#endif

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The module's view of memory. It reaches every page through a mapping of its
+ * own, and takes the pages that it owns out of the kernel's direct map: what
+ * touches them there dies with an oops. That wants debug_pagealloc=on, for a
+ * direct map of 4 KiB pages; without it, nothing is taken out.
+ *
+ * A page comes back when real hardware would let the host have it. Another CPU
+ * may keep a translation of the direct map for a while, and use it unseen: this
+ * finds a host that touches pages, not every touch.
+ */
+#include <linux/init.h>
+#include <linux/mm.h>
+#include <linux/vmalloc.h>
+#include <asm/vmx.h>
+
+#include "emu.h"
+
+static void *alias __ro_after_init;
+static phys_addr_t alias_end __ro_after_init;
+
+static int __init emu_alias_init(void)
+{
+	unsigned long n = max_pfn, i;
+	struct page **pages;
+
+	pages = kvmalloc_array(n, sizeof(*pages), GFP_KERNEL);
+	if (!pages)
+		return -ENOMEM;
+	for (i = 0; i < n; i++)
+		pages[i] = pfn_valid(i) ? pfn_to_page(i) : ZERO_PAGE(0);
+	alias = vmap(pages, n, VM_MAP, PAGE_KERNEL);
+	kvfree(pages);
+	if (!alias)
+		return -ENOMEM;
+	alias_end = PFN_PHYS(n);
+	return 0;
+}
+/* Before anybody can make a TD. */
+device_initcall(emu_alias_init);
+
+/**
+ * emu_va() - where the module sees a physical address
+ * @pa: the address, of RAM
+ *
+ * Return: a pointer that is good for the rest of the page, at any time.
+ */
+void *emu_va(u64 pa)
+{
+	return alias && pa < alias_end ? alias + pa : __va(pa);
+}
+
+/**
+ * emu_page_owned() - the module takes pages, or gives them back
+ * @pa: first address
+ * @nr: number of 4 KiB pages
+ * @owned: whether the module owns them from now on
+ *
+ * Any context; takes no lock.
+ */
+void emu_page_owned(u64 pa, unsigned int nr, bool owned)
+{
+	if (!alias)
+		return;
+	if (owned)
+		debug_pagealloc_unmap_pages(pfn_to_page(PHYS_PFN(pa)), nr);
+	else
+		debug_pagealloc_map_pages(pfn_to_page(PHYS_PFN(pa)), nr);
+}
+
+/**
+ * emu_ept_exit() - leave the TD with an EPT violation
+ * @v: the vCPU
+ * @gpa: the address, with the shared bit if it is shared
+ * @qual: exit qualification
+ * @ext: extended qualification
+ */
+enum emu_result emu_ept_exit(struct emu_vcpu *v, u64 gpa, u64 qual, u64 ext)
+{
+	memset(&v->exit, 0, sizeof(v->exit));
+	v->exit.rcx = qual;
+	v->exit.rdx = ext;
+	v->exit.r8 = gpa & PAGE_MASK;
+	v->exit_reason = EXIT_REASON_EPT_VIOLATION;
+	return EMU_EXIT;
+}
+
+/**
+ * emu_map_shared() - translate a shared guest physical address
+ * @v: the vCPU
+ * @gpa: the address, with the shared bit
+ * @access: EMU_READ, EMU_WRITE and EMU_EXEC
+ * @gla: the linear address, for #VE
+ * @hva: where the host has it
+ *
+ * Walks the host's own page tables. Nothing is cached, and interrupts are off:
+ * KVM frees tables and pages only after it has kicked this CPU out.
+ */
+enum emu_result emu_map_shared(struct emu_vcpu *v, u64 gpa, unsigned int access,
+			       u64 gla, void **hva)
+{
+	u64 addr = GENMASK_ULL(51, 12), table = tdxemu_shared_eptp(v->vp) & addr;
+	u64 e, *p, allowed = 7;
+	int level;
+
+	if (!table)
+		return emu_ept_exit(v, gpa, access, 0);
+	for (level = 4; ; level--) {
+		p = (u64 *)__va(table) + (gpa >> (12 + 9 * (level - 1)) & 511);
+		e = READ_ONCE(*p);
+		allowed &= e;
+		if (!(e & 7) || ((level == 1 || e & BIT(7)) && (allowed & access) != access)) {
+			u64 qual = access | (e & 7 ? (allowed & 7) << 3 : 0);
+
+			if (e & VMX_EPT_SUPPRESS_VE_BIT)
+				return emu_ept_exit(v, gpa, qual, 0);
+			v->new_ve = (struct emu_ve_info) {
+				.reason = EXIT_REASON_EPT_VIOLATION,
+				.qualification = qual, .gla = gla, .gpa = gpa,
+			};
+			return EMU_VE;
+		}
+		if (level == 1 || e & BIT(7))
+			break;
+		table = e & addr;
+	}
+	set_bit(ilog2(VMX_EPT_ACCESS_BIT), (unsigned long *)p);
+	if (access & EMU_WRITE)
+		set_bit(ilog2(VMX_EPT_DIRTY_BIT), (unsigned long *)p);
+	e = (e & addr & ~(BIT_ULL(12 + 9 * (level - 1)) - 1)) |
+	    (gpa & (BIT_ULL(12 + 9 * (level - 1)) - 1));
+	*hva = __va(e);
+	return EMU_OK;
+}

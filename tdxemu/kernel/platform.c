@@ -1,0 +1,486 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the core needs of the kernel (struct tdxemu_platform), and what a tester
+ * sees of it in debugfs, /sys/kernel/debug/tdxemu:
+ *
+ *	trace		the last SEAMCALLs and TDCALLs, oldest first
+ *	counters	calls of each leaf, and how often which status came of it
+ *	violations	broken rules; the run has failed if there is one
+ *	faults		faults to order; written: "clear", or a line of key=value
+ *	check		written: compare all TDs with KVM's page tables now
+ *	owned		pages that the module owns, as ranges of physical addresses; with
+ *			"mapped" behind those that the host could touch unnoticed
+ */
+#include <linux/cpu.h>
+#include <linux/debugfs.h>
+#include <linux/kdebug.h>
+#include <linux/kernel.h>
+#include <linux/parser.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/topology.h>
+#include <linux/uaccess.h>
+#include <asm/cpuid/api.h>
+#include <asm/tdx.h>
+#include <asm/vmx.h>
+
+#include "emu.h"
+
+/* Traces of the first few: the rest mostly follows from them. */
+#define VIOLATIONS_TRACED	3
+#define VIOLATIONS_PRINTED	30
+#define TRACE_PRINTED		64
+
+static DEFINE_RAW_SPINLOCK(core_lock);
+static atomic_t violations = ATOMIC_INIT(0);
+
+static unsigned long platform_lock(void)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&core_lock, flags);
+	return flags;
+}
+
+static void platform_unlock(unsigned long flags)
+{
+	raw_spin_unlock_irqrestore(&core_lock, flags);
+}
+
+static unsigned int platform_cpu(void)
+{
+	return raw_smp_processor_id();
+}
+
+static unsigned int platform_package(unsigned int cpu)
+{
+	return topology_physical_package_id(cpu);
+}
+
+static u64 platform_tsc(void)
+{
+	return rdtsc();
+}
+
+static void print_trace(unsigned int n)
+{
+	struct tdxemu_trace t;
+	char line[160];
+
+	while (n--) {
+		if (!tdxemu_trace_get(n, &t))
+			continue;
+		tdxemu_trace_line(&t, line, sizeof(line));
+		pr_err("tdxemu: %s\n", line);
+	}
+}
+
+/**
+ * emu_violation() - a rule is broken: the run fails
+ * @fmt: what is wrong
+ *
+ * Any context. The lab looks for the word in the console.
+ */
+void emu_violation(const char *fmt, ...)
+{
+	int n = atomic_inc_return(&violations);
+	struct va_format vaf;
+	va_list args;
+
+	if (n > VIOLATIONS_PRINTED)
+		return;
+	va_start(args, fmt);
+	vaf.fmt = fmt;
+	vaf.va = &args;
+	pr_err("tdxemu: VIOLATION: %pV\n", &vaf);
+	va_end(args);
+	if (n > VIOLATIONS_TRACED)
+		return;
+	print_trace(TRACE_PRINTED);
+	dump_stack();
+}
+
+static void platform_violation(const struct tdxemu_violation *v)
+{
+	char line[200];
+
+	tdxemu_violation_line(v, line, sizeof(line));
+	emu_violation("%s", line);
+}
+
+static bool platform_vp_init(struct tdxemu_vp *vp, const struct tdxemu_vp_init *init)
+{
+	struct emu_vcpu *v = kzalloc(sizeof(*v), GFP_ATOMIC);
+
+	if (!v)
+		return false;
+	emu_vcpu_reset(v, init->rcx, init->index, init->gpaw);
+	v->vp = vp;
+	v->td = tdxemu_vp_td(vp);
+	v->sept_ve_disable = init->sept_ve_disable;
+	tdxemu_vp_set_priv(vp, v);
+	return true;
+}
+
+static void platform_vp_free(struct tdxemu_vp *vp)
+{
+	kfree(tdxemu_vp_priv(vp));
+	tdxemu_vp_set_priv(vp, NULL);
+}
+
+/* Class 17, code 0x100, not architectural: VCPU_STATE_DETAILS. */
+static bool platform_vp_read(struct tdxemu_vp *vp, u64 field, u64 *value)
+{
+	struct emu_vcpu *v = tdxemu_vp_priv(vp);
+
+	if ((field & 0xbf000000ffffffffull) != 0x9100000000000100ull || !v)
+		return false;
+	*value = emu_irq_pending(v);
+	return true;
+}
+
+/*
+ * CPUID of a TD. It has what the host has, less what the interpreter lacks: SSE,
+ * x87, XSAVE.
+ */
+static bool platform_cpuid(u32 leaf, u32 sub, u32 out[4])
+{
+	memset(out, 0, 4 * sizeof(*out));
+	if (sub != (leaf == 7 || leaf == 0x21 ? 0 : ~0u))
+		return false;
+	switch (leaf) {
+	case 0:
+		cpuid(0, &out[0], &out[1], &out[2], &out[3]);
+		out[0] = 0x21;
+		return true;
+	case 1:
+		cpuid(1, &out[0], &out[1], &out[2], &out[3]);
+		out[1] &= 0x0000ffff;
+		/* x2APIC, POPCNT, RDRAND and the like are not for the asking. */
+		out[2] = BIT(13) | BIT(21) | BIT(31);
+		out[3] &= BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) |
+			  BIT(9) | BIT(11) | BIT(12) | BIT(13) | BIT(14) |
+			  BIT(15) | BIT(16) | BIT(17) | BIT(19);
+		return true;
+	case 7:
+		out[1] = BIT(7) | BIT(20);	/* SMEP, SMAP */
+		return true;
+	case 0x21:
+		memcpy(&out[1], "Inte    lTDX", 12);
+		return true;
+	case 0x80000000:
+		out[0] = 0x80000008;
+		return true;
+	case 0x80000001:
+		out[2] = BIT(0);
+		out[3] = BIT(11) | BIT(20) | BIT(26) | BIT(27) | BIT(29);
+		return true;
+	case 0x80000008:
+		out[0] = 52 | 48 << 8;
+		return true;
+	}
+	return false;
+}
+
+/**
+ * emu_cpuid() - the guest executes CPUID
+ * @v: the vCPU
+ * @leaf: EAX
+ * @sub: ECX
+ * @out: EAX, EBX, ECX, EDX
+ *
+ * Return: false if the module leaves that to the guest (#VE).
+ */
+bool emu_cpuid(struct emu_vcpu *v, u32 leaf, u32 sub, u32 *out)
+{
+	return platform_cpuid(leaf, ~0u, out) || platform_cpuid(leaf, sub, out);
+}
+
+static const struct tdxemu_cpuid_config cpuid_config[] = {
+	{ .leaf = 1, .subleaf = ~0u, .mask = { 0x0fff3fff, 0x00ff0000 } },
+	{ .leaf = 0x80000008, .subleaf = ~0u, .mask = { 0x00ff0000 } },
+};
+
+static struct tdxemu_platform platform __ro_after_init = {
+	.page = emu_va,
+	.owned = emu_page_owned,
+	.cpu = platform_cpu,
+	.package = platform_package,
+	.lock = platform_lock,
+	.unlock = platform_unlock,
+	.irq_pending = emu_host_interrupt,
+	.tsc = platform_tsc,
+	.run = emu_run,
+	.vp_init = platform_vp_init,
+	.vp_free = platform_vp_free,
+	.vp_read = platform_vp_read,
+	.violation = platform_violation,
+	.cpuid = platform_cpuid,
+	.cpuid_config = cpuid_config,
+	.nr_cpuid_config = ARRAY_SIZE(cpuid_config),
+	.features0 = TDXEMU_F0_DEFAULT | TDXEMU_F0_ENHANCED_DEMOTE,
+	.strict = true,
+};
+
+/* "tdxemu_features0=": to take features away, or to add some. */
+static int __init set_features0(char *s)
+{
+	return kstrtou64(s, 0, &platform.features0) ? 0 : 1;
+}
+__setup("tdxemu_features0=", set_features0);
+
+static int __init platform_init(void)
+{
+	u64 keyids;
+
+	BUILD_BUG_ON(sizeof(struct tdxemu_args) != sizeof(struct tdx_module_args));
+	BUILD_BUG_ON(offsetof(struct tdxemu_args, rsi) != offsetof(struct tdx_module_args, rsi));
+	if (rdmsrq_safe(MSR_IA32_MKTME_KEYID_PARTITIONING, &keyids))
+		return 0;
+	platform.nr_cpus = nr_cpu_ids;
+	platform.nr_packages = topology_max_packages();
+	platform.phys_bits = boot_cpu_data.x86_phys_bits;
+	platform.first_keyid = (u32)keyids + 1;
+	platform.nr_keyids = keyids >> 32;
+	tdxemu_init(&platform);
+	return 0;
+}
+/* tdx.c makes the first call at subsys_initcall(). */
+arch_initcall(platform_init);
+
+static int trace_show(struct seq_file *m, void *unused)
+{
+	unsigned int n = TDXEMU_TRACE;
+	struct tdxemu_trace t;
+	char line[160];
+
+	while (n--) {
+		if (!tdxemu_trace_get(n, &t))
+			continue;
+		tdxemu_trace_line(&t, line, sizeof(line));
+		seq_printf(m, "%s\n", line);
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(trace);
+
+static int counters_show(struct seq_file *m, void *unused)
+{
+	u64 status, count, failed;
+	unsigned int i;
+	u16 leaf;
+
+	for (i = 0; i < TDXEMU_NR_LEAVES; i++) {
+		count = tdxemu_count(i, &failed);
+		if (count)
+			seq_printf(m, "%s %llu failed %llu\n", tdxemu_leaf_name(i),
+				   count, failed);
+	}
+	for (i = 0; !tdxemu_count_status(i, &leaf, &status, &count); i++)
+		seq_printf(m, "%s %s %016llx %llu\n", tdxemu_leaf_name(leaf),
+			   tdxemu_status_name(status), status, count);
+	seq_printf(m, "instructions %llu\n", emu_instructions());
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(counters);
+
+static int violations_show(struct seq_file *m, void *unused)
+{
+	unsigned int i;
+
+	seq_printf(m, "%d\n", atomic_read(&violations));
+	for (i = 0; i < TDXEMU_NR_RULES; i++)
+		if (tdxemu_violations(i))
+			seq_printf(m, "rule %u: %llu\n", i, tdxemu_violations(i));
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(violations);
+
+static const char * const kinds[] = {
+	[TDXEMU_FAULT_BUSY] = "busy",
+	[TDXEMU_FAULT_STATUS] = "status",
+	[TDXEMU_FAULT_EPOCH_BUSY] = "epoch-busy",
+	[TDXEMU_FAULT_RESTARTABLE] = "restartable",
+	[TDXEMU_FAULT_RESUMABLE] = "resumable",
+	[TDXEMU_FAULT_R8] = "r8",
+	[TDXEMU_FAULT_ENTROPY] = "entropy",
+	[TDXEMU_FAULT_ZERO_STEP] = "zero-step",
+	[TDXEMU_FAULT_SKIP_TRACKING] = "skip-tracking",
+	[TDXEMU_FAULT_CHILD_STATE] = "child-state",
+	[TDXEMU_FAULT_CHILD_HPA] = "child-hpa",
+	[TDXEMU_FAULT_SKIP_FLUSH] = "skip-flush",
+	[TDXEMU_FAULT_ALIAS] = "alias",
+	[TDXEMU_FAULT_CHLDCNT] = "chldcnt",
+	[TDXEMU_FAULT_SKIP_WB] = "skip-wb",
+};
+
+static int faults_show(struct seq_file *m, void *unused)
+{
+	struct tdxemu_fault f;
+	int id;
+
+	for (id = 0; tdxemu_fault_get(id, &f); id++)
+		seq_printf(m, "%d kind=%s leaf=%d level=%d gpa=0x%llx size=0x%llx skip=%llu times=%lld until_out=%d operand=0x%x status=0x%llx hits=%llu\n",
+			   id, kinds[f.kind] ?: "?", f.leaf, f.level, f.gpa, f.size,
+			   f.skip, f.times, f.until_out, f.operand, f.status, f.hits);
+	return 0;
+}
+
+static int fault_key(struct tdxemu_fault *f, const char *key, const char *value)
+{
+	u64 n;
+
+	if (!strcmp(key, "kind")) {
+		int kind = match_string(kinds, ARRAY_SIZE(kinds), value);
+
+		if (kind < 0)
+			return -EINVAL;
+		f->kind = kind;
+		return 0;
+	}
+	if (kstrtou64(value, 0, &n))
+		return -EINVAL;
+	if (!strcmp(key, "leaf"))
+		f->leaf = n;
+	else if (!strcmp(key, "level"))
+		f->level = n;
+	else if (!strcmp(key, "gpa"))
+		f->gpa = n;
+	else if (!strcmp(key, "size"))
+		f->size = n;
+	else if (!strcmp(key, "skip"))
+		f->skip = n;
+	else if (!strcmp(key, "times"))
+		f->times = n;
+	else if (!strcmp(key, "until_out"))
+		f->until_out = n;
+	else if (!strcmp(key, "operand"))
+		f->operand = n;
+	else if (!strcmp(key, "status"))
+		f->status = n;
+	else
+		return -EINVAL;
+	return 0;
+}
+
+static ssize_t faults_write(struct file *file, const char __user *ubuf,
+			    size_t len, loff_t *pos)
+{
+	struct tdxemu_fault f = {
+		.leaf = ~0u, .level = ~0u, .operand = ~0u, .times = 1,
+	};
+	char *buf, *s, *word, *value;
+	int r = 0;
+
+	buf = memdup_user_nul(ubuf, len);
+	if (IS_ERR(buf))
+		return PTR_ERR(buf);
+	s = strim(buf);
+	if (!strcmp(s, "clear")) {
+		tdxemu_fault_clear();
+		goto out;
+	}
+	while (!r && (word = strsep(&s, " \t\n"))) {
+		if (!*word)
+			continue;
+		value = strchr(word, '=');
+		if (!value) {
+			r = -EINVAL;
+			break;
+		}
+		*value++ = '\0';
+		r = fault_key(&f, word, value);
+	}
+	if (!r && f.kind == TDXEMU_FAULT_NONE)
+		r = -EINVAL;
+	if (!r && tdxemu_fault_add(&f) < 0)
+		r = -ENOSPC;
+out:
+	kfree(buf);
+	return r ?: len;
+}
+
+static int faults_open(struct inode *inode, struct file *file)
+{
+	return single_open(file, faults_show, NULL);
+}
+
+static const struct file_operations faults_fops = {
+	.open = faults_open,
+	.read = seq_read,
+	.write = faults_write,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
+static ssize_t check_write(struct file *file, const char __user *ubuf,
+			   size_t len, loff_t *pos)
+{
+	emu_oracle_check_all();
+	return len;
+}
+
+static const struct file_operations check_fops = {
+	.write = check_write,
+	.open = simple_open,
+};
+
+static int owned_show(struct seq_file *m, void *unused)
+{
+	unsigned long pfn, start = 0, nr = 0;
+	bool mapped = false, was = false;
+	u8 byte;
+
+	/* One more turn, for the last range. */
+	for (pfn = 0; pfn <= max_pfn; pfn++) {
+		bool owned = pfn < max_pfn && pfn_valid(pfn) &&
+			     tdxemu_page_owned(PFN_PHYS(pfn));
+
+		if (owned)
+			mapped = !copy_from_kernel_nofault(&byte, pfn_to_kaddr(pfn), 1);
+		if (nr && (!owned || mapped != was)) {
+			seq_printf(m, "%lx-%lx%s\n", start << PAGE_SHIFT,
+				   (start + nr) << PAGE_SHIFT, was ? " mapped" : "");
+			nr = 0;
+		}
+		if (owned) {
+			if (!nr++)
+				start = pfn;
+			was = mapped;
+		}
+		if (!(pfn % 1024))
+			cond_resched();
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(owned);
+
+/* An oops of the direct map: was it a page of the module? */
+static int on_die(struct notifier_block *nb, unsigned long reason, void *data)
+{
+	u64 address = native_read_cr2();
+
+	if (reason == DIE_OOPS && virt_addr_valid((void *)address) &&
+	    tdxemu_page_owned(__pa(address) & PAGE_MASK)) {
+		tdxemu_host_touched(__pa(address) & PAGE_MASK);
+		pr_err("tdxemu: VIOLATION: the host touched page 0x%lx, and it is the module's\n",
+		       __pa(address) & PAGE_MASK);
+	}
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block die_block = { .notifier_call = on_die };
+
+static int __init emu_debugfs_init(void)
+{
+	struct dentry *dir = debugfs_create_dir("tdxemu", NULL);
+
+	debugfs_create_file("trace", 0400, dir, NULL, &trace_fops);
+	debugfs_create_file("counters", 0400, dir, NULL, &counters_fops);
+	debugfs_create_file("violations", 0400, dir, NULL, &violations_fops);
+	debugfs_create_file("faults", 0600, dir, NULL, &faults_fops);
+	debugfs_create_file("owned", 0400, dir, NULL, &owned_fops);
+	debugfs_create_file("check", 0200, dir, NULL, &check_fops);
+	return register_die_notifier(&die_block);
+}
+late_initcall(emu_debugfs_init);

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0
+/* DEMOTE and PROMOTE: states, contents, counts, round trips, interruption. */
+
+#include "unit.h"
+
+static u64 rdmd(u64 hpa, u64 *size)
+{
+	CALL(PHYMEM_PAGE_RDMD, hpa, 0, 0, 0);
+	*size = out.r8;
+	return out.rcx;
+}
+
+static void fill(u64 hpa)
+{
+	u64 i, *p = host_va(hpa);
+
+	for (i = 0; i < 2 * MB / 8; i++)
+		p[i] = hpa + i * 0x9e3779b97f4a7c15;
+}
+
+static bool filled(u64 hpa)
+{
+	u64 i, *p = host_va(hpa);
+
+	for (i = 0; i < 2 * MB / 8; i++)
+		if (p[i] != hpa + i * 0x9e3779b97f4a7c15)
+			return false;
+	return true;
+}
+
+/* All 512 children of a 2 MiB range. */
+static void check_children(struct td *td, u64 hpa, u8 state)
+{
+	unsigned int i;
+	u64 size, type;
+
+	for (i = 0; i < 512; i++) {
+		CALL(MEM_SEPT_RD, GPA + i * PAGE, td->tdr, 0, 0);
+		CHECK_EQ(out.rdx, (u64)state << 8);
+		CHECK_EQ(out.rcx & 0x000ffffffffff000ull, hpa + i * PAGE);
+		type = rdmd(hpa + i * PAGE, &size);
+		CHECK_EQ(type, PT_REG);
+		CHECK_EQ(size, 0);
+		CHECK_EQ(out.rdx, td->tdr);
+		CHECK_EQ(out.r9, 0);
+	}
+}
+
+static u64 nr_pages(struct td *td)
+{
+	u64 n = 0, hpa;
+
+	for (hpa = 2 * MB; hpa < host.next_4k; hpa += PAGE)
+		if (!call(PHYMEM_PAGE_RDMD, hpa, 0, 0, 0) && out.rdx == td->tdr)
+			n++;
+	return n;
+}
+
+/* From a state, at a time, and back. */
+static void round_trip(u8 state, bool run)
+{
+	bool blocked = state == S_BLOCKED || state == S_PENDING_BLOCKED;
+	u8 small = state == S_BLOCKED || state == S_MAPPED ? S_MAPPED : S_PENDING;
+	u64 hpa = 0, table, size, pages;
+	char name[80];
+	struct td td;
+	int round;
+
+	snprintf(name, sizeof(name), "DEMOTE and PROMOTE, %s, %s", state_name(state),
+		 run ? "running" : "being built");
+	td_new(&td, 1, run);
+	test_begin(name);
+	CHECK(put_state(&td, GPA, 1, state, &hpa));
+	fill(hpa);
+	for (round = 0; round < 3; round++) {
+		table = host_page();
+		pages = nr_pages(&td);
+		if (run && !blocked) {
+			CALL(MEM_RANGE_BLOCK, GPA | 1, td.tdr, 0, 0);
+			CHECK_EQ(td_track(&td), 0);
+		}
+		CALL(MEM_PAGE_DEMOTE, GPA | 1, td.tdr, table, 0);
+		CHECK_EQ(out.rcx | out.rdx, 0);
+		CHECK(host_owned(table));
+		CHECK_EQ(nr_pages(&td), pages + 1);
+		check_children(&td, hpa, small);
+		CALL(MEM_SEPT_RD, GPA | 1, td.tdr, 0, 0);
+		CHECK_EQ(out.rdx, S_NL_MAPPED << 8 | 1);
+		CHECK_EQ(out.rcx & 0x000ffffffffff000ull, table);
+		CHECK_EQ(tdxemu_check_td(tdxemu_td_at(td.tdr)), 0);
+		if (run) {
+			CHECK_EQ(call(MEM_PAGE_PROMOTE, GPA | 1, td.tdr, 0, 0),
+				 ST_GPA_RANGE_NOT_BLOCKED | OP_RCX);
+			CALL(MEM_RANGE_BLOCK, GPA | 1, td.tdr, 0, 0);
+			CHECK_EQ(call(MEM_PAGE_PROMOTE, GPA | 1, td.tdr, 0, 0),
+				 ST_TLB_TRACKING_NOT_DONE | OP_RCX);
+			CHECK_EQ(out.rcx | out.rdx, 0);
+			CHECK_EQ(td_track(&td), 0);
+		}
+		CALL(MEM_PAGE_PROMOTE, GPA | 1, td.tdr, 0, 0);
+		CHECK_EQ(out.rcx, table);
+		CHECK(host_owned(table));
+		CHECK_EQ(wbinvd(td.hkid, table), 0);
+		CHECK(!host_owned(table));
+		CHECK_EQ(nr_pages(&td), pages);
+		CALL(MEM_SEPT_RD, GPA | 1, td.tdr, 0, 0);
+		CHECK_EQ(out.rdx, (u64)small << 8 | 1);
+		CHECK_EQ(out.rcx & 0x000ffffffffff000ull, hpa);
+		CHECK_EQ(rdmd(hpa, &size), PT_REG);
+		CHECK_EQ(size, 1);
+		CHECK_EQ(tdxemu_check_td(tdxemu_td_at(td.tdr)), 0);
+		blocked = false;
+	}
+	CHECK(filled(hpa));
+	td_end(&td);
+	test_end();
+}
+
+/* After DEMOTE one page goes, and its 511 neighbours stay. */
+static void test_hole(void)
+{
+	unsigned int i;
+	u64 hpa = 0;
+	struct td td;
+
+	td_new(&td, 1, true);
+	test_begin("one page out of 2 MiB");
+	CHECK(put_state(&td, GPA, 1, S_BLOCKED, &hpa));
+	fill(hpa);
+	CALL(MEM_PAGE_DEMOTE, GPA | 1, td.tdr, host_page(), 0);
+	CALL(MEM_RANGE_BLOCK, GPA + 7 * PAGE, td.tdr, 0, 0);
+	CHECK_EQ(call(MEM_PAGE_REMOVE, GPA + 7 * PAGE, td.tdr, 0, 0),
+		 ST_TLB_TRACKING_NOT_DONE | OP_RCX);
+	CHECK_EQ(td_track(&td), 0);
+	CALL(MEM_PAGE_REMOVE, GPA + 7 * PAGE, td.tdr, 0, 0);
+	CHECK_EQ(out.rcx, hpa + 7 * PAGE);
+	CHECK_EQ(wbinvd(td.hkid, hpa + 7 * PAGE), 0);
+	for (i = 0; i < 512; i++) {
+		u64 *p = host_va(hpa + i * PAGE);
+
+		CHECK_EQ(host_owned(hpa + i * PAGE), i != 7);
+		CHECK_EQ(*p == hpa + i * 512 * 0x9e3779b97f4a7c15, i != 7);
+	}
+	/* 511 children make no large page; nor do 512 with a stranger. */
+	CALL(MEM_RANGE_BLOCK, GPA | 1, td.tdr, 0, 0);
+	CHECK_EQ(td_track(&td), 0);
+	CHECK_EQ(call(MEM_PAGE_PROMOTE, GPA | 1, td.tdr, 0, 0),
+		 ST_EPT_INVALID_PROMOTE_CONDITIONS | OP_RCX);
+	CHECK_EQ(out.rdx, S_NL_BLOCKED << 8 | 1);
+	CALL(MEM_RANGE_UNBLOCK, GPA | 1, td.tdr, 0, 0);
+	CALL(MEM_PAGE_AUG, GPA + 7 * PAGE, td.tdr, hpa + 7 * PAGE, 0);
+	CALL(MEM_RANGE_BLOCK, GPA | 1, td.tdr, 0, 0);
+	CHECK_EQ(td_track(&td), 0);
+	/* One of them is pending. */
+	CHECK_EQ(call(MEM_PAGE_PROMOTE, GPA | 1, td.tdr, 0, 0),
+		 ST_EPT_INVALID_PROMOTE_CONDITIONS | OP_RCX);
+	CALL(MEM_RANGE_UNBLOCK, GPA | 1, td.tdr, 0, 0);
+	CHECK(accept_page(&td, GPA + 7 * PAGE, 0, 0));
+	CALL(MEM_RANGE_BLOCK, GPA | 1, td.tdr, 0, 0);
+	CHECK_EQ(td_track(&td), 0);
+	CALL(MEM_PAGE_PROMOTE, GPA | 1, td.tdr, 0, 0);
+	td_end(&td);
+	test_end();
+}
+
+/* Ways in which the children of a range do not fit together. */
+static void test_promote_conditions(void)
+{
+	static const struct {
+		const char *name;
+		u64 offset;	/* of the first page, from 2 MiB */
+		int swap;	/* exchange this page and the next */
+	} t[] = {
+		{ "not aligned", PAGE, -1 }, { "two exchanged", 0, 9 },
+		{ "the first two exchanged", 0, 0 }, { "the last two exchanged", 0, 510 },
+	};
+	unsigned int i, j;
+	struct td td;
+
+	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		u64 base;
+		char name[64];
+
+		snprintf(name, sizeof(name), "PROMOTE: %s", t[i].name);
+		td_new(&td, 1, false);
+		test_begin(name);
+		td_tables(&td, GPA, 0);
+		host_page_2m();
+		base = host_page_2m() + t[i].offset;
+		for (j = 0; j < 512; j++) {
+			unsigned int k = j;
+
+			if (t[i].swap == (int)j)
+				k++;
+			else if (t[i].swap + 1 == (int)j && t[i].swap >= 0)
+				k--;
+			CALL(MEM_PAGE_AUG, GPA + j * PAGE, td.tdr, base + k * PAGE, 0);
+		}
+		CHECK_EQ(call(MEM_PAGE_PROMOTE, GPA | 1, td.tdr, 0, 0),
+			 ST_EPT_INVALID_PROMOTE_CONDITIONS | OP_RCX);
+		/* Nothing is left locked. */
+		CALL(MEM_RANGE_BLOCK, GPA | 1, td.tdr, 0, 0);
+		CALL(MEM_RANGE_UNBLOCK, GPA | 1, td.tdr, 0, 0);
+		for (j = 0; j < 512; j++)
+			CALL(MEM_PAGE_REMOVE, GPA + j * PAGE, td.tdr, 0, 0);
+		td_end(&td);
+		test_end();
+	}
+}
+
+static void test_interrupt(void)
+{
+	static const struct boot boots[] = {
+		{ .features0 = TDXEMU_F0_DEFAULT },
+		{ .features0 = TDXEMU_F0_DEFAULT | TDXEMU_F0_ENHANCED_DEMOTE },
+	};
+	u64 table, hpa = 0;
+	unsigned int i, n;
+	struct td td;
+
+	for (i = 0; i < 2; i++) {
+		host_boot(&boots[i]);
+		td_new(&td, 1, true);
+		test_begin(i ? "interrupt at DEMOTE, features0 bit 51" : "interrupt at DEMOTE");
+		CHECK(put_state(&td, GPA, 1, S_PENDING_BLOCKED, &hpa));
+		table = host_page();
+		host.irq = true;
+		for (n = 0; n < 3 && !i; n++) {
+			CHECK_EQ(call(MEM_PAGE_DEMOTE, GPA | 1, td.tdr, table, 0),
+				 ST_INTERRUPTED_RESTARTABLE);
+			CHECK_EQ(out.rcx, GPA | 1);
+			CHECK_EQ(out.rdx, td.tdr);
+			/* Nothing is committed: the page is the host's. */
+			CHECK(!host_owned(table));
+			CALL(MEM_SEPT_RD, GPA | 1, td.tdr, 0, 0);
+			CHECK_EQ(out.rdx, S_PENDING_BLOCKED << 8 | 1);
+		}
+		if (!i)
+			host.irq = false;
+		CALL(MEM_PAGE_DEMOTE, GPA | 1, td.tdr, table, 0);
+		check_children(&td, hpa, S_PENDING);
+		/* PROMOTE makes no promise. */
+		CALL(MEM_RANGE_BLOCK, GPA | 1, td.tdr, 0, 0);
+		CHECK_EQ(td_track(&td), 0);
+		host.irq = true;
+		CHECK_EQ(call(MEM_PAGE_PROMOTE, GPA | 1, td.tdr, 0, 0),
+			 ST_INTERRUPTED_RESTARTABLE);
+		CHECK_EQ(out.rcx, GPA | 1);
+		host.irq = false;
+		CALL(MEM_PAGE_PROMOTE, GPA | 1, td.tdr, 0, 0);
+		td_end(&td);
+		test_end();
+	}
+	host_boot(NULL);
+}
+
+/* 1 GiB, made of 512 x 2 MiB that are pending: no memory is touched. */
+static void test_1g(void)
+{
+	u64 hpa = GB, table = 0, size;
+	unsigned int i;
+	struct td td;
+
+	td_new(&td, 1, true);
+	test_begin("1 GiB: PROMOTE, DEMOTE, REMOVE");
+	table = host_page();
+	td_tables(&td, GPA, 2);
+	CALL(MEM_SEPT_ADD, GPA | 2, td.tdr, table, 0);
+	for (i = 0; i < 512; i++)
+		CALL(MEM_PAGE_AUG, (GPA + i * 2 * MB) | 1, td.tdr, hpa + i * 2 * MB, 0);
+	CALL(MEM_RANGE_BLOCK, GPA | 2, td.tdr, 0, 0);
+	CHECK_EQ(td_track(&td), 0);
+	CALL(MEM_PAGE_PROMOTE, GPA | 2, td.tdr, 0, 0);
+	CHECK_EQ(out.rcx, table);
+	CHECK_EQ(wbinvd(td.hkid, table), 0);
+	CHECK_EQ(rdmd(hpa + 5 * PAGE, &size), PT_REG);
+	CHECK_EQ(size, 2);
+	CHECK_EQ(call(MEM_PAGE_DEMOTE, GPA | 2, td.tdr, table, 0),
+		 ST_GPA_RANGE_NOT_BLOCKED | OP_RCX);
+	CHECK_EQ(call(MEM_PAGE_REMOVE, GPA | 2, td.tdr, table, 0),
+		 ST_GPA_RANGE_NOT_BLOCKED | OP_RCX);
+	CHECK_EQ(out.rdx, S_PENDING << 8 | 2);
+	CALL(MEM_RANGE_BLOCK, GPA | 2, td.tdr, 0, 0);
+	CHECK_EQ(td_track(&td), 0);
+	CALL(MEM_PAGE_DEMOTE, GPA | 2, td.tdr, table, 0);
+	for (i = 0; i < 512; i++) {
+		CALL(MEM_SEPT_RD, (GPA + i * 2 * MB) | 1, td.tdr, 0, 0);
+		CHECK_EQ(out.rdx, S_PENDING << 8 | 1);
+		CHECK_EQ(out.rcx & 0x000ffffffffff000ull, hpa + i * 2 * MB);
+		CHECK_EQ(rdmd(hpa + i * 2 * MB, &size), PT_REG);
+		CHECK_EQ(size, 1);
+	}
+	CHECK_EQ(tdxemu_check_td(tdxemu_td_at(td.tdr)), 0);
+	CALL(MEM_RANGE_BLOCK, GPA | 2, td.tdr, 0, 0);
+	CHECK_EQ(td_track(&td), 0);
+	CALL(MEM_PAGE_PROMOTE, GPA | 2, td.tdr, 0, 0);
+	CALL(MEM_RANGE_BLOCK, GPA | 2, td.tdr, 0, 0);
+	CHECK_EQ(td_track(&td), 0);
+	CALL(MEM_PAGE_REMOVE, GPA | 2, td.tdr, 0, 0);
+	CHECK_EQ(out.rcx, hpa);
+	CHECK_EQ(tdxemu_check_td(tdxemu_td_at(td.tdr)), 0);
+	td_end(&td);
+	test_end();
+}
+
+void test_resize(void)
+{
+	static const u8 from[] = { S_MAPPED, S_BLOCKED, S_PENDING, S_PENDING_BLOCKED };
+	unsigned int i;
+
+	host_boot(NULL);
+	for (i = 0; i < 8; i++)
+		round_trip(from[i / 2], i & 1);
+	test_hole();
+	test_promote_conditions();
+	test_interrupt();
+	test_1g();
+}
