@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* See host.h. */
 
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include "host.h"
@@ -48,9 +49,25 @@ u64 host_nr_owned(void)
 	return n;
 }
 
+/* A thread is a CPU; the one that runs the tests is whichever it says. */
+_Thread_local int host_thread_cpu = -1;
+
 static unsigned int cpu(void)
 {
-	return host.cpu;
+	return host_thread_cpu >= 0 ? (unsigned int)host_thread_cpu : host.cpu;
+}
+
+static pthread_mutex_t core_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static unsigned long lock(void)
+{
+	pthread_mutex_lock(&core_mutex);
+	return 0;
+}
+
+static void unlock(unsigned long flags)
+{
+	pthread_mutex_unlock(&core_mutex);
 }
 
 static unsigned int package(unsigned int c)
@@ -67,7 +84,7 @@ static bool irq_pending(void)
 
 static u64 tsc(void)
 {
-	return host.tsc++;
+	return __atomic_fetch_add(&host.tsc, 1, __ATOMIC_RELAXED);
 }
 
 static u64 run(struct tdxemu_vp *vp, struct tdxemu_args *args)
@@ -108,7 +125,7 @@ static void on_violation(const struct tdxemu_violation *v)
 	char line[256];
 	int i;
 
-	host.violations[v->rule]++;
+	__atomic_fetch_add(&host.violations[v->rule], 1, __ATOMIC_RELAXED);
 	if (!host.verbose)
 		return;
 	tdxemu_violation_line(v, line, sizeof(line));
@@ -164,6 +181,7 @@ void host_init(const struct boot *b)
 	host.next_2m = TDMR_SIZE;
 	host.p = (struct tdxemu_platform){
 		.page = page, .owned = owned, .cpu = cpu, .package = package,
+		.lock = lock, .unlock = unlock,
 		.irq_pending = irq_pending, .tsc = tsc, .run = run,
 		.vp_init = vp_init, .vp_free = vp_free, .cpuid = cpuid,
 		.violation = on_violation,

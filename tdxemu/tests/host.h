@@ -48,6 +48,7 @@ struct host {
 };
 
 extern struct host host;
+extern _Thread_local int host_thread_cpu;	/* -1: host.cpu */
 extern struct tdxemu_args out;	/* registers after call() */
 
 struct td {

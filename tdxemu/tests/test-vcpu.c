@@ -95,6 +95,10 @@ static void test_fields(void)
 		snprintf(name, sizeof(name), "VP.WR: %s", t[i].name);
 		td_new(&td, 1, true);
 		test_begin(name);
+		if (!t[i].want) {
+			CALL(VP_RD, td.vp[0], t[i].field, 9, 0);
+			CHECK_EQ(out.r8, 0);
+		}
 		CHECK_EQ(call(VP_WR, td.vp[0], t[i].field, t[i].value, t[i].mask), t[i].want);
 		if (!t[i].want) {
 			CHECK_EQ(out.r8, 0);
