@@ -59,7 +59,7 @@ void tdxemu_fault_clear(void)
 
 /*
  * Which of a call's locks a BUSY without operand means: the TD if the leaf has
- * one as an operand, else the first. One place a call, or skip and times lie.
+ * one as an operand, else the main one. One place a call, or skip and times lie.
  */
 static bool main_lock(struct call *c, u32 operand)
 {
@@ -67,7 +67,7 @@ static bool main_lock(struct call *c, u32 operand)
 	case SYS_INIT: case SYS_LP_INIT: case SYS_CONFIG: case SYS_KEY_CONFIG:
 	case SYS_TDMR_INIT: case SYS_SHUTDOWN: case SYS_DISABLE: case MNG_CREATE:
 	case PHYMEM_PAGE_RECLAIM: case PHYMEM_PAGE_WBINVD: case PHYMEM_CACHE_WB:
-		return !c->nr_held;
+		return operand == OP_RCX || operand == OP_WBCACHE || operand == OP_SYS;
 	}
 	return operand == OP_TDR;
 }

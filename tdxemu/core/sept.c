@@ -81,10 +81,16 @@ u64 sept_operand(struct call *c, u64 operand, unsigned int min, unsigned int max
 	return 0;
 }
 
+/* Without what an interrupted ACCEPT has noted in the address of a 2 MiB page. */
+static u64 without_progress(u64 e, unsigned int level)
+{
+	return e_is_leaf(e) && level == 1 ? e & ~E_ACCEPT : e;
+}
+
 /* Entry and state for the host, in RCX and RDX. */
 u64 sept_info(struct call *c, const struct sept_ref *r, u64 status)
 {
-	c->a->rcx = r->e & ~(E_LOCK | E_HOST | E_BLOCKED | E_PENDING);
+	c->a->rcx = without_progress(r->e, r->level) & ~(E_LOCK | E_HOST | E_BLOCKED | E_PENDING);
 	c->a->rdx = (u64)sept_state(r->e) << 8 | r->level;
 	return status;
 }
@@ -265,11 +271,6 @@ u64 mem_page_aug(struct call *c)
 static struct pamt *target(const struct sept_ref *r)
 {
 	return pamt_at(r->e & E_ADDR, e_is_leaf(r->e) ? r->level : 0);
-}
-
-static u64 without_progress(u64 e, unsigned int level)
-{
-	return e_is_leaf(e) && level == 1 ? e & ~E_ACCEPT : e;
 }
 
 u64 mem_range_block(struct call *c)

@@ -148,6 +148,7 @@
 #define OP_STATE	0xAC
 #define OP_KOT		0xBA
 #define OP_WBCACHE	0xBC
+#define OP_SYS		0x100	/* of faults only: the lock behind SYS_BUSY */
 
 /* Public states of an S-EPT entry */
 #define S_FREE			0

@@ -188,7 +188,7 @@ void tdxemu_init(const struct tdxemu_platform *platform)
 
 static u64 sys_lock(struct call *c)
 {
-	return call_lock(c, &sys->lock, true, ~0u - 1, ST_SYS_BUSY);
+	return call_lock(c, &sys->lock, true, OP_SYS, ST_SYS_BUSY);
 }
 
 u64 sys_init(struct call *c)

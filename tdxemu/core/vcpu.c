@@ -204,6 +204,17 @@ static const struct {
 	{ F_PEND_NMI, 1 },
 };
 
+/* The bits, 0: none. */
+static u64 writable_bits(u64 key)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_LEN(writable); i++)
+		if (writable[i].key == key)
+			return writable[i].mask;
+	return 0;
+}
+
 static struct vp_field *field_of(struct tdxemu_vp *vp, u64 key, bool make)
 {
 	u32 i;
@@ -253,7 +264,7 @@ u64 vp_wr(struct call *c)
 	u64 key = FIELD_KEY(c->rdx), mask = c->a->r9, s, old = 0;
 	struct tdxemu_vp *vp;
 	struct vp_field *f;
-	unsigned int i;
+	u64 allowed;
 
 	s = vp_get(c, c->rcx, STATE(TD_INITIALIZED) | STATE(TD_RUNNABLE), &vp);
 	if (s)
@@ -265,14 +276,12 @@ u64 vp_wr(struct call *c)
 		return s;
 	if (key == F_STATE_DETAILS)
 		return ST_METADATA_FIELD_NOT_WRITABLE;
-	for (i = 0; i < ARRAY_LEN(writable); i++)
-		if (writable[i].key == key)
-			break;
-	if (i == ARRAY_LEN(writable))
+	allowed = writable_bits(key);
+	if (!allowed)
 		return ST_METADATA_FIELD_ID_INCORRECT;
-	if (mask & ~writable[i].mask & c->r8)
+	if (mask & ~allowed & c->r8)
 		return ST_METADATA_FIELD_NOT_WRITABLE;
-	mask &= writable[i].mask;
+	mask &= allowed;
 	f = field_of(vp, key, true);
 	old = f->value;
 	st(&f->value, (old & ~mask) | (c->r8 & mask));
@@ -298,7 +307,7 @@ u64 vp_rd(struct call *c)
 		return s;
 	if (!tdxemu_vp_field(vp, c->rdx, &v) &&
 	    !(sys->p.vp_read && sys->p.vp_read(vp, c->rdx, &v)) &&
-	    FIELD_KEY(c->rdx) != F_STATE_DETAILS)
+	    FIELD_KEY(c->rdx) != F_STATE_DETAILS && !writable_bits(FIELD_KEY(c->rdx)))
 		return ST_METADATA_FIELD_ID_INCORRECT;
 	c->a->r8 = v;
 	return 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* See host.h. */
 
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include "host.h"
@@ -48,9 +49,25 @@ u64 host_nr_owned(void)
 	return n;
 }
 
+/* A thread is a CPU; the one that runs the tests is whichever it says. */
+_Thread_local int host_thread_cpu = -1;
+
 static unsigned int cpu(void)
 {
-	return host.cpu;
+	return host_thread_cpu >= 0 ? (unsigned int)host_thread_cpu : host.cpu;
+}
+
+static pthread_mutex_t core_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static unsigned long lock(void)
+{
+	pthread_mutex_lock(&core_mutex);
+	return 0;
+}
+
+static void unlock(unsigned long flags)
+{
+	pthread_mutex_unlock(&core_mutex);
 }
 
 static unsigned int package(unsigned int c)
@@ -67,7 +84,7 @@ static bool irq_pending(void)
 
 static u64 tsc(void)
 {
-	return host.tsc++;
+	return __atomic_fetch_add(&host.tsc, 1, __ATOMIC_RELAXED);
 }
 
 static u64 run(struct tdxemu_vp *vp, struct tdxemu_args *args)
@@ -108,7 +125,7 @@ static void on_violation(const struct tdxemu_violation *v)
 	char line[256];
 	int i;
 
-	host.violations[v->rule]++;
+	__atomic_fetch_add(&host.violations[v->rule], 1, __ATOMIC_RELAXED);
 	if (!host.verbose)
 		return;
 	tdxemu_violation_line(v, line, sizeof(line));
@@ -164,6 +181,7 @@ void host_init(const struct boot *b)
 	host.next_2m = TDMR_SIZE;
 	host.p = (struct tdxemu_platform){
 		.page = page, .owned = owned, .cpu = cpu, .package = package,
+		.lock = lock, .unlock = unlock,
 		.irq_pending = irq_pending, .tsc = tsc, .run = run,
 		.vp_init = vp_init, .vp_free = vp_free, .cpuid = cpuid,
 		.violation = on_violation,
@@ -378,7 +396,7 @@ bool td_end_key(struct td *td)
 
 /*
  * The end of a TD, whatever state it is in. Every page that it owns is found by
- * asking for every page of the TDMR that was ever used.
+ * asking for every page that the module has taken and not given back.
  */
 void td_end(struct td *td)
 {
@@ -386,13 +404,14 @@ void td_end(struct td *td)
 
 	CHECK(td_end_key(td));
 	for (hpa = 2 * MB; hpa < host.next_4k; hpa += PAGE) {
-		if (hpa == td->tdr)
+		if (hpa == td->tdr || !host_owned(hpa))
 			continue;
 		if (!call(PHYMEM_PAGE_RDMD, hpa, 0, 0, 0) && out.rdx == td->tdr)
 			CALL(PHYMEM_PAGE_RECLAIM, hpa, 0, 0, 0);
 	}
 	for (hpa = host.next_2m; hpa < TDMR_SIZE; hpa += PAGE)
-		if (!call(PHYMEM_PAGE_RDMD, hpa, 0, 0, 0) && out.rdx == td->tdr &&
+		if (host_owned(hpa) &&
+		    !call(PHYMEM_PAGE_RDMD, hpa, 0, 0, 0) && out.rdx == td->tdr &&
 		    !(hpa & ((PAGE << (9 * out.r8)) - 1)))
 			CALL(PHYMEM_PAGE_RECLAIM, hpa, 0, 0, 0);
 	CALL(PHYMEM_PAGE_RECLAIM, td->tdr, 0, 0, 0);
@@ -436,6 +455,12 @@ void test_end(void)
 	nr_bad += test_bad > 0;
 	printf("%sok %u - %s\n", test_bad ? "not " : "", nr_tests, test_name);
 	test_name = NULL;
+}
+
+/* Of the test that runs; of set-up if none does. */
+unsigned int check_failures(void)
+{
+	return test_bad;
 }
 
 int test_summary(void)

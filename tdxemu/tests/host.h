@@ -48,6 +48,7 @@ struct host {
 };
 
 extern struct host host;
+extern _Thread_local int host_thread_cpu;	/* -1: host.cpu */
 extern struct tdxemu_args out;	/* registers after call() */
 
 struct td {
@@ -95,5 +96,6 @@ void check_at(const char *file, int line, bool ok, const char *what, u64 got, u6
 void test_begin(const char *name);
 void test_end(void);
 int test_summary(void);
+unsigned int check_failures(void);
 
 #endif
