@@ -16,28 +16,45 @@
 
 #include "emu.h"
 
-static void *alias __ro_after_init;
-static phys_addr_t alias_end __ro_after_init;
+/* In pieces: one area cannot have as many pages as there are. */
+#define PIECE_SHIFT	28
+#define PIECE_PAGES	(1ul << (PIECE_SHIFT - PAGE_SHIFT))
+#define MAX_PIECES	64
+
+static void *alias[MAX_PIECES] __ro_after_init;
 
 static int __init emu_alias_init(void)
 {
-	unsigned long n = max_pfn, i;
 	struct page **pages;
+	unsigned long i, n;
+	unsigned int piece;
 
-	pages = kvmalloc_array(n, sizeof(*pages), GFP_KERNEL);
+	pages = kvmalloc_array(PIECE_PAGES, sizeof(*pages), GFP_KERNEL);
 	if (!pages)
 		return -ENOMEM;
-	for (i = 0; i < n; i++)
-		pages[i] = pfn_valid(i) ? pfn_to_page(i) : ZERO_PAGE(0);
-	alias = vmap(pages, n, VM_MAP, PAGE_KERNEL);
+	for (piece = 0; piece << (PIECE_SHIFT - PAGE_SHIFT) < max_pfn; piece++) {
+		unsigned long first = piece * PIECE_PAGES;
+
+		n = min(PIECE_PAGES, max_pfn - first);
+		for (i = 0; i < n; i++)
+			pages[i] = pfn_valid(first + i) ? pfn_to_page(first + i) :
+							  ZERO_PAGE(0);
+		if (piece < MAX_PIECES)
+			alias[piece] = vmap(pages, n, VM_MAP, PAGE_KERNEL);
+		if (piece >= MAX_PIECES || !alias[piece])
+			pr_warn("tdxemu: no second mapping of RAM at 0x%lx: a host that touches pages there goes unnoticed\n",
+				first << PAGE_SHIFT);
+	}
 	kvfree(pages);
-	if (!alias)
-		return -ENOMEM;
-	alias_end = PFN_PHYS(n);
 	return 0;
 }
 /* Before anybody can make a TD. */
 device_initcall(emu_alias_init);
+
+static void *alias_of(u64 pa)
+{
+	return pa >> PIECE_SHIFT < MAX_PIECES ? alias[pa >> PIECE_SHIFT] : NULL;
+}
 
 /**
  * emu_va() - where the module sees a physical address
@@ -47,7 +64,9 @@ device_initcall(emu_alias_init);
  */
 void *emu_va(u64 pa)
 {
-	return alias && pa < alias_end ? alias + pa : __va(pa);
+	void *piece = alias_of(pa);
+
+	return piece ? piece + (pa & (BIT_ULL(PIECE_SHIFT) - 1)) : __va(pa);
 }
 
 /**
@@ -60,7 +79,7 @@ void *emu_va(u64 pa)
  */
 void emu_page_owned(u64 pa, unsigned int nr, bool owned)
 {
-	if (!alias)
+	if (!alias_of(pa))
 		return;
 	if (owned)
 		debug_pagealloc_unmap_pages(pfn_to_page(PHYS_PFN(pa)), nr);

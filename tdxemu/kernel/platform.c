@@ -297,6 +297,7 @@ static int violations_show(struct seq_file *m, void *unused)
 DEFINE_SHOW_ATTRIBUTE(violations);
 
 static const char * const kinds[] = {
+	[TDXEMU_FAULT_NONE] = "none",
 	[TDXEMU_FAULT_BUSY] = "busy",
 	[TDXEMU_FAULT_STATUS] = "status",
 	[TDXEMU_FAULT_EPOCH_BUSY] = "epoch-busy",
@@ -321,7 +322,7 @@ static int faults_show(struct seq_file *m, void *unused)
 
 	for (id = 0; tdxemu_fault_get(id, &f); id++)
 		seq_printf(m, "%d kind=%s leaf=%d level=%d gpa=0x%llx size=0x%llx skip=%llu times=%lld until_out=%d operand=0x%x status=0x%llx hits=%llu\n",
-			   id, kinds[f.kind] ?: "?", f.leaf, f.level, f.gpa, f.size,
+			   id, kinds[f.kind], f.leaf, f.level, f.gpa, f.size,
 			   f.skip, f.times, f.until_out, f.operand, f.status, f.hits);
 	return 0;
 }
