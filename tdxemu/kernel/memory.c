@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The module's view of memory. It reaches every page through a mapping of its
- * own, and takes the pages that it owns out of the kernel's direct map: what
- * touches them there dies with an oops. That wants debug_pagealloc=on, for a
- * direct map of 4 KiB pages; without it, nothing is taken out.
+ * own, and takes the pages that it owns away from the kernel: with KASAN they are
+ * poisoned, and with debug_pagealloc=on, for which the direct map has 4 KiB pages,
+ * they are taken out of it, so that what touches them dies with an oops.
  *
  * A page comes back when real hardware would let the host have it. Another CPU
- * may keep a translation of the direct map for a while, and use it unseen: this
- * finds a host that touches pages, not every touch.
+ * may keep a translation of the direct map for a while, and KASAN does not look at
+ * assembly: this finds a host that touches pages, not every touch.
  */
 #include <linux/init.h>
+#include <linux/kasan.h>
 #include <linux/mm.h>
 #include <linux/vmalloc.h>
 #include <asm/vmx.h>
@@ -79,12 +80,21 @@ void *emu_va(u64 pa)
  */
 void emu_page_owned(u64 pa, unsigned int nr, bool owned)
 {
+	struct page *page = pfn_to_page(PHYS_PFN(pa));
+	unsigned int i;
+
 	if (!alias_of(pa))
 		return;
+	for (i = 0; i < nr; i++) {
+		if (owned)
+			kasan_poison_pages(page + i, 0, false);
+		else
+			kasan_unpoison_pages(page + i, 0, false);
+	}
 	if (owned)
-		debug_pagealloc_unmap_pages(pfn_to_page(PHYS_PFN(pa)), nr);
+		debug_pagealloc_unmap_pages(page, nr);
 	else
-		debug_pagealloc_map_pages(pfn_to_page(PHYS_PFN(pa)), nr);
+		debug_pagealloc_map_pages(page, nr);
 }
 
 /**
