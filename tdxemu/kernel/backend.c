@@ -241,7 +241,10 @@ static u64 call(u64 fn, struct tdx_module_args *args)
 {
 	u64 rcx = args->rcx, rdx = args->rdx, status;
 
-	status = tdxemu_seamcall(fn, (struct tdxemu_args *)args);
+	if (emu_drop(fn))
+		status = 0;
+	else
+		status = tdxemu_seamcall(fn, (struct tdxemu_args *)args);
 	emu_oracle_call(fn, rcx, rdx, status);
 	return status;
 }
