@@ -9,42 +9,54 @@ struct count {
 	u16 leaf;
 };
 
-#define MAX_COUNTS	512
+#define MAX_COUNTS	512	/* rows */
+#define HASH		1024	/* power of two, more than rows */
 
 static struct tdxemu_trace ring[TDXEMU_TRACE];
 static u64 seq;
 static struct count counts[MAX_COUNTS];
 static unsigned int nr_counts;
+static u16 hash[HASH];		/* row + 1 */
 
 void trace_reset(void)
 {
 	memset(ring, 0, sizeof(ring));
 	memset(counts, 0, sizeof(counts));
+	memset(hash, 0, sizeof(hash));
 	seq = 0;
 	nr_counts = 0;
 }
 
+/* Row of a leaf and status; NULL if the table is full. */
+static struct count *count_of(u16 leaf, u64 status)
+{
+	unsigned int i = (leaf * 37 + (status >> 32) * 5 + status) % HASH;
+	struct count *c;
+
+	for (; hash[i]; i = (i + 1) % HASH) {
+		c = &counts[hash[i] - 1];
+		if (c->leaf == leaf && c->status == status)
+			return c;
+	}
+	if (nr_counts == MAX_COUNTS)
+		return NULL;
+	hash[i] = nr_counts + 1;
+	c = &counts[nr_counts++];
+	c->leaf = leaf;
+	c->status = status;
+	return c;
+}
+
 static void record(const struct tdxemu_trace *t)
 {
-	u64 key = t->status;
-	unsigned long flags;
-	unsigned int i;
+	unsigned long flags = core_lock();
+	struct count *c = count_of(t->leaf, t->status);
 
-	/* The low half of VP.ENTER's is an exit reason: a few values, worth it. */
-	flags = core_lock();
+	if (c)
+		c->n++;
 	seq++;
 	ring[seq % TDXEMU_TRACE] = *t;
 	ring[seq % TDXEMU_TRACE].seq = seq;
-	for (i = 0; i < nr_counts; i++)
-		if (counts[i].leaf == t->leaf && counts[i].status == key)
-			break;
-	if (i == nr_counts && nr_counts < MAX_COUNTS) {
-		nr_counts++;
-		counts[i].leaf = t->leaf;
-		counts[i].status = key;
-	}
-	if (i < nr_counts)
-		counts[i].n++;
 	core_unlock(flags);
 }
 

@@ -95,5 +95,6 @@ void check_at(const char *file, int line, bool ok, const char *what, u64 got, u6
 void test_begin(const char *name);
 void test_end(void);
 int test_summary(void);
+unsigned int check_failures(void);
 
 #endif
