@@ -59,6 +59,8 @@ static int deliverable(struct emu_vcpu *v)
  * emu_irq_pending() - is there an interrupt that the guest would take if it let it
  * @v: the vCPU, not running or of the caller
  *
+ * Takes over what has been posted.
+ *
  * Return: true if so, whatever RFLAGS.IF says.
  */
 bool emu_irq_pending(struct emu_vcpu *v)

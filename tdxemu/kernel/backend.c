@@ -11,6 +11,7 @@
 #include <linux/kvm_host.h>
 #include <linux/smp.h>
 #include <asm/apic.h>
+#include <asm/irq_vectors.h>
 #include <asm/tdx.h>
 #include <asm/vmx.h>
 
@@ -29,15 +30,21 @@
 /*
  * Interrupts stay pending in the local APIC, so that they are taken when KVM
  * enables them, as after a real exit: a kick is not acknowledged before the vCPU
- * has left the TD.
+ * has left the TD. The notification of posted interrupts is the guest's: KVM sends
+ * it to its own CPU before it enters, and a CPU with posted interrupts swallows it.
  */
 bool emu_host_interrupt(void)
 {
+	u32 irr;
 	int i;
 
-	for (i = 1; i < 8; i++)
-		if (apic_read(APIC_IRR + i * 0x10))
+	for (i = 1; i < 8; i++) {
+		irr = apic_read(APIC_IRR + i * 0x10);
+		if (i == POSTED_INTR_VECTOR / 32)
+			irr &= ~BIT(POSTED_INTR_VECTOR % 32);
+		if (irr)
 			return true;
+	}
 	return false;
 }
 
@@ -222,6 +229,7 @@ u64 emu_run(struct tdxemu_vp *vp, struct tdxemu_args *args)
 	tdxemu_vmcall_resume(vp, v->regs, args);
 	if (tdxemu_vp_field(vp, EMU_POSTED_INTR_DESC_ADDR, &field) && field)
 		v->pi = __va(field);
+	emu_irq_pending(v);
 	emu_flush_gtlb(v);
 	status = interpret(v);
 	*args = v->exit;
@@ -233,7 +241,10 @@ static u64 call(u64 fn, struct tdx_module_args *args)
 {
 	u64 rcx = args->rcx, rdx = args->rdx, status;
 
-	status = tdxemu_seamcall(fn, (struct tdxemu_args *)args);
+	if (emu_drop(fn))
+		status = 0;
+	else
+		status = tdxemu_seamcall(fn, (struct tdxemu_args *)args);
 	emu_oracle_call(fn, rcx, rdx, status);
 	return status;
 }

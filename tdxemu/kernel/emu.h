@@ -144,6 +144,7 @@ enum emu_result emu_map(struct emu_vcpu *v, u64 gpa, unsigned int access,
 enum emu_result emu_tdcall(struct emu_vcpu *v);
 
 /* platform.c */
+bool emu_drop(u64 fn);
 bool emu_cpuid(struct emu_vcpu *v, u32 leaf, u32 sub, u32 *out);
 __printf(1, 2) void emu_violation(const char *fmt, ...);
 

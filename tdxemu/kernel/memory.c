@@ -1,43 +1,61 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The module's view of memory. It reaches every page through a mapping of its
- * own, and takes the pages that it owns out of the kernel's direct map: what
- * touches them there dies with an oops. That wants debug_pagealloc=on, for a
- * direct map of 4 KiB pages; without it, nothing is taken out.
+ * own, and takes the pages that it owns away from the kernel: with KASAN they are
+ * poisoned, and with debug_pagealloc=on, for which the direct map has 4 KiB pages,
+ * they are taken out of it, so that what touches them dies with an oops.
  *
  * A page comes back when real hardware would let the host have it. Another CPU
- * may keep a translation of the direct map for a while, and use it unseen: this
- * finds a host that touches pages, not every touch.
+ * may keep a translation of the direct map for a while, and KASAN does not look at
+ * assembly: this finds a host that touches pages, not every touch.
  */
 #include <linux/init.h>
+#include <linux/kasan.h>
 #include <linux/mm.h>
 #include <linux/vmalloc.h>
 #include <asm/vmx.h>
 
 #include "emu.h"
 
-static void *alias __ro_after_init;
-static phys_addr_t alias_end __ro_after_init;
+/* In pieces: one area cannot have as many pages as there are. */
+#define PIECE_SHIFT	28
+#define PIECE_PAGES	(1ul << (PIECE_SHIFT - PAGE_SHIFT))
+#define MAX_PIECES	64
+
+static void *alias[MAX_PIECES] __ro_after_init;
 
 static int __init emu_alias_init(void)
 {
-	unsigned long n = max_pfn, i;
 	struct page **pages;
+	unsigned long i, n;
+	unsigned int piece;
 
-	pages = kvmalloc_array(n, sizeof(*pages), GFP_KERNEL);
+	pages = kvmalloc_array(PIECE_PAGES, sizeof(*pages), GFP_KERNEL);
 	if (!pages)
 		return -ENOMEM;
-	for (i = 0; i < n; i++)
-		pages[i] = pfn_valid(i) ? pfn_to_page(i) : ZERO_PAGE(0);
-	alias = vmap(pages, n, VM_MAP, PAGE_KERNEL);
+	for (piece = 0; piece << (PIECE_SHIFT - PAGE_SHIFT) < max_pfn; piece++) {
+		unsigned long first = piece * PIECE_PAGES;
+
+		n = min(PIECE_PAGES, max_pfn - first);
+		for (i = 0; i < n; i++)
+			pages[i] = pfn_valid(first + i) ? pfn_to_page(first + i) :
+							  ZERO_PAGE(0);
+		if (piece < MAX_PIECES)
+			alias[piece] = vmap(pages, n, VM_MAP, PAGE_KERNEL);
+		if (piece >= MAX_PIECES || !alias[piece])
+			pr_warn("tdxemu: no second mapping of RAM at 0x%lx: a host that touches pages there goes unnoticed\n",
+				first << PAGE_SHIFT);
+	}
 	kvfree(pages);
-	if (!alias)
-		return -ENOMEM;
-	alias_end = PFN_PHYS(n);
 	return 0;
 }
 /* Before anybody can make a TD. */
 device_initcall(emu_alias_init);
+
+static void *alias_of(u64 pa)
+{
+	return pa >> PIECE_SHIFT < MAX_PIECES ? alias[pa >> PIECE_SHIFT] : NULL;
+}
 
 /**
  * emu_va() - where the module sees a physical address
@@ -47,7 +65,9 @@ device_initcall(emu_alias_init);
  */
 void *emu_va(u64 pa)
 {
-	return alias && pa < alias_end ? alias + pa : __va(pa);
+	void *piece = alias_of(pa);
+
+	return piece ? piece + (pa & (BIT_ULL(PIECE_SHIFT) - 1)) : __va(pa);
 }
 
 /**
@@ -60,12 +80,21 @@ void *emu_va(u64 pa)
  */
 void emu_page_owned(u64 pa, unsigned int nr, bool owned)
 {
-	if (!alias)
+	struct page *page = pfn_to_page(PHYS_PFN(pa));
+	unsigned int i;
+
+	if (!alias_of(pa))
 		return;
+	for (i = 0; i < nr; i++) {
+		if (owned)
+			kasan_poison_pages(page + i, 0, false);
+		else
+			kasan_unpoison_pages(page + i, 0, false);
+	}
 	if (owned)
-		debug_pagealloc_unmap_pages(pfn_to_page(PHYS_PFN(pa)), nr);
+		debug_pagealloc_unmap_pages(page, nr);
 	else
-		debug_pagealloc_map_pages(pfn_to_page(PHYS_PFN(pa)), nr);
+		debug_pagealloc_map_pages(page, nr);
 }
 
 /**

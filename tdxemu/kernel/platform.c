@@ -297,6 +297,7 @@ static int violations_show(struct seq_file *m, void *unused)
 DEFINE_SHOW_ATTRIBUTE(violations);
 
 static const char * const kinds[] = {
+	[TDXEMU_FAULT_NONE] = "none",
 	[TDXEMU_FAULT_BUSY] = "busy",
 	[TDXEMU_FAULT_STATUS] = "status",
 	[TDXEMU_FAULT_EPOCH_BUSY] = "epoch-busy",
@@ -314,6 +315,20 @@ static const char * const kinds[] = {
 	[TDXEMU_FAULT_SKIP_WB] = "skip-wb",
 };
 
+/* A fault of its own: the host believes that it made a call, and it did not. */
+static u32 drop_leaf;
+static atomic_t drop_times;
+
+/**
+ * emu_drop() - is this SEAMCALL to be lost, with success as its status
+ * @fn: its number
+ */
+bool emu_drop(u64 fn)
+{
+	return atomic_read(&drop_times) && (u16)fn == READ_ONCE(drop_leaf) &&
+	       atomic_dec_if_positive(&drop_times) >= 0;
+}
+
 static int faults_show(struct seq_file *m, void *unused)
 {
 	struct tdxemu_fault f;
@@ -321,21 +336,23 @@ static int faults_show(struct seq_file *m, void *unused)
 
 	for (id = 0; tdxemu_fault_get(id, &f); id++)
 		seq_printf(m, "%d kind=%s leaf=%d level=%d gpa=0x%llx size=0x%llx skip=%llu times=%lld until_out=%d operand=0x%x status=0x%llx hits=%llu\n",
-			   id, kinds[f.kind] ?: "?", f.leaf, f.level, f.gpa, f.size,
+			   id, kinds[f.kind], f.leaf, f.level, f.gpa, f.size,
 			   f.skip, f.times, f.until_out, f.operand, f.status, f.hits);
 	return 0;
 }
 
-static int fault_key(struct tdxemu_fault *f, const char *key, const char *value)
+static int fault_key(struct tdxemu_fault *f, bool *drop, const char *key,
+		     const char *value)
 {
 	u64 n;
 
 	if (!strcmp(key, "kind")) {
 		int kind = match_string(kinds, ARRAY_SIZE(kinds), value);
 
-		if (kind < 0)
+		*drop = !strcmp(value, "drop");
+		if (kind < 0 && !*drop)
 			return -EINVAL;
-		f->kind = kind;
+		f->kind = max(kind, 0);
 		return 0;
 	}
 	if (kstrtou64(value, 0, &n))
@@ -370,6 +387,7 @@ static ssize_t faults_write(struct file *file, const char __user *ubuf,
 		.leaf = ~0u, .level = ~0u, .operand = ~0u, .times = 1,
 	};
 	char *buf, *s, *word, *value;
+	bool drop = false;
 	int r = 0;
 
 	buf = memdup_user_nul(ubuf, len);
@@ -378,6 +396,7 @@ static ssize_t faults_write(struct file *file, const char __user *ubuf,
 	s = strim(buf);
 	if (!strcmp(s, "clear")) {
 		tdxemu_fault_clear();
+		atomic_set(&drop_times, 0);
 		goto out;
 	}
 	while (!r && (word = strsep(&s, " \t\n"))) {
@@ -389,7 +408,12 @@ static ssize_t faults_write(struct file *file, const char __user *ubuf,
 			break;
 		}
 		*value++ = '\0';
-		r = fault_key(&f, word, value);
+		r = fault_key(&f, &drop, word, value);
+	}
+	if (!r && drop) {
+		WRITE_ONCE(drop_leaf, f.leaf);
+		atomic_set(&drop_times, f.times);
+		goto out;
 	}
 	if (!r && f.kind == TDXEMU_FAULT_NONE)
 		r = -EINVAL;
