@@ -228,18 +228,22 @@ void set_bepoch(struct pamt *e, u64 epoch)
 
 u64 phymem_page_rdmd(struct call *c)
 {
-	struct pamt *e;
 	unsigned int level = 0;
+	struct page_ref r;
+	u64 s;
 
 	if (!aligned(c->rcx, PAGE) || c->rcx >> sys->p.phys_bits)
 		return ST_OPERAND_INVALID | OP_RCX;
-	e = pamt_find(c->rcx, &level);
-	if (!e)
+	if (!pamt_find(c->rcx, &level))
 		return ST_OPERAND_ADDR_RANGE_ERROR | OP_RCX;
-	c->a->rcx = e->type;
-	c->a->rdx = (u64)e->owner * PAGE;
+	/* The page around the address, of whatever size. */
+	s = page_lock(c, c->rcx & ~(level_size(level) - 1), OP_RCX, level, false, &r);
+	if (s)
+		return s;
+	c->a->rcx = r.e->type;
+	c->a->rdx = (u64)r.e->owner * PAGE;
 	c->a->r8 = level;
-	c->a->r9 = e->type == PT_REG || e->type == PT_EPT ? bepoch(e) : 0;
+	c->a->r9 = r.e->type == PT_REG || r.e->type == PT_EPT ? bepoch(r.e) : 0;
 	c->a->r10 = c->a->r11 = 0;
 	return 0;
 }

@@ -371,9 +371,10 @@ static u64 enter_epoch(struct call *c, struct tdxemu_vp *vp)
 
 static void leave(struct tdxemu_td *td, struct tdxemu_vp *vp)
 {
+	/* Who sees nobody inside must not find anybody counted, nor a live TLB. */
 	atomic_set_to(&vp->inside, false);
-	atomic_add(&td->inside, -1);
 	atomic_add(&td->refcount[vp->entered & 1], -1);
+	atomic_add(&td->inside, -1);
 }
 
 /* RAX and registers of an exit by the rules of section D.1. */

@@ -38,6 +38,7 @@ static void check_children(struct td *td, u64 hpa, u8 state)
 		CALL(MEM_SEPT_RD, GPA + i * PAGE, td->tdr, 0, 0);
 		CHECK_EQ(out.rdx, (u64)state << 8);
 		CHECK_EQ(out.rcx & 0x000ffffffffff000ull, hpa + i * PAGE);
+		CHECK_EQ(out.rcx & 7, state == S_MAPPED ? 7 : 0);
 		type = rdmd(hpa + i * PAGE, &size);
 		CHECK_EQ(type, PT_REG);
 		CHECK_EQ(size, 0);
