@@ -2,7 +2,7 @@
 # Sourced by the lab's scripts. Leaves the shell at the top of the project.
 #
 #   die MESSAGE         one line on stderr, exit 1. The message names the cure.
-#   need_disk           dies unless there is room for a build.
+#   need_disk [GB]      dies unless there is room for a build.
 #   note MESSAGE        one line of progress on stdout.
 #   step NAME LOG CMD   runs CMD with its output in LOG, shows that it lives, and
 #                       returns its status; the end of LOG is shown if it failed.
@@ -26,11 +26,12 @@ die() {
 	exit 1
 }
 
-# The tree, two kernels, and the selftests need about 8 GB.
+# The tree, two kernels, and the selftests need about 8 GB, one more kernel with a
+# tree of its own less than 3.
 need_disk() {
 	free=$(df -Pk "$build" | awk 'NR == 2 { print int($4 / 1000000) }')
-	[ "$free" -ge 8 ] ||
-		die "only $free GB of disk free, 8 needed: free some, or point LAB_BUILD at a larger disk"
+	[ "$free" -ge "${1:-8}" ] ||
+		die "only $free GB of disk free, ${1:-8} needed: free some, or point LAB_BUILD at a larger disk"
 }
 
 note() {
