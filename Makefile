@@ -8,7 +8,7 @@ export LINUX VM CONFIG TEST BASE ALL DROP CHECK_SINCE
 .PHONY: help run test tree export kernel shell kselftest check clean \
 	setup fetch ready
 
-run: ready		## hole punching in a guest, before and after [BASE=1] [VM=svm|vmx]
+run: ready		## holes and conversions in a TD, before and after [BASE=1] [VM=tdx|svm|vmx]
 	@lab/demo
 
 test:			## everything CI runs; ends with the sum
@@ -20,7 +20,7 @@ tree: fetch		## build/linux from the base and patches/ [LINUX=TREE|TARBALL] [DRO
 export:			## patches/ from the branches of build/linux
 	@lab/export
 
-kernel: ready		## the kernel of build/linux [CONFIG=lab|debug|base|tdx|tdxdebug]
+kernel: ready		## the kernel of build/linux [CONFIG=lab|debug|base|tdx|tdxdebug|tdxbase]
 	@lab/kernel $(or $(CONFIG),lab)
 
 shell: ready		## a shell in a guest; Ctrl-A X leaves [VM=svm|vmx|tdx] [CONFIG=]

@@ -6,7 +6,9 @@
 
 include Makefile
 
-DEMOS := $(patsubst $(DEMO)/%.c,$(OUTPUT)/demo/%,$(wildcard $(DEMO)/*.c))
+# The base's library knows nothing of TDs.
+DEMO_SRCS := $(filter-out $(if $(wildcard lib/x86/tdx_agent.c),,%/td_demo.c),$(wildcard $(DEMO)/*.c))
+DEMOS := $(patsubst $(DEMO)/%.c,$(OUTPUT)/demo/%,$(DEMO_SRCS))
 
 TDX_TESTS := $(patsubst $(TDXEMU)/%.c,$(OUTPUT)/tdxemu/%,$(wildcard $(TDXEMU)/td_*.c))
 TDX_CFLAGS := -O2 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -no-pie \

@@ -106,7 +106,8 @@ vm_kernel() {
 	case $1-$2 in
 	tdx-lab) echo tdx ;;
 	tdx-debug) echo tdxdebug ;;
-	tdx-*) die "no kernel '$2' with the software TDX module: CONFIG=lab or debug" ;;
+	tdx-base) echo tdxbase ;;
+	tdx-*) die "no kernel '$2' with the software TDX module: CONFIG=lab, debug or base" ;;
 	*) echo "$2" ;;
 	esac
 }

@@ -152,5 +152,6 @@ __printf(1, 2) void emu_violation(const char *fmt, ...);
 void emu_oracle_call(u64 fn, u64 rcx, u64 rdx, u64 status);
 void emu_oracle_enter(struct tdxemu_td *td, struct kvm *kvm);
 void emu_oracle_check_all(void);
+void emu_oracle_show(struct seq_file *m);
 
 #endif

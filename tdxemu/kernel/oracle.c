@@ -18,6 +18,7 @@
  */
 #include <linux/init.h>
 #include <linux/mm.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/task_work.h>
 #include <trace/events/lock.h>
@@ -240,12 +241,8 @@ void emu_oracle_enter(struct tdxemu_td *td, struct kvm *kvm)
 	read_unlock(&kvm->mmu_lock);
 }
 
-/**
- * emu_oracle_check_all() - check every TD now
- *
- * Process context. Sleeps on no lock but mmu_lock of the VMs.
- */
-void emu_oracle_check_all(void)
+/* Each TD that does not go away meanwhile. */
+static void for_each_td(void (*fn)(struct known_td *k, void *data), void *data)
 {
 	struct known_td *k;
 	struct kvm *kvm;
@@ -258,9 +255,54 @@ void emu_oracle_check_all(void)
 		}
 		if (!kvm)
 			continue;
-		check_td(k);
+		fn(k, data);
 		kvm_put_kvm(kvm);
 	}
+}
+
+static void check_one(struct known_td *k, void *unused)
+{
+	check_td(k);
+}
+
+/**
+ * emu_oracle_check_all() - check every TD now
+ *
+ * Process context. Sleeps on no lock but mmu_lock of the VMs.
+ */
+void emu_oracle_check_all(void)
+{
+	for_each_td(check_one, NULL);
+}
+
+static int show_leaf(void *data, u64 gpa, const struct tdxemu_sept_entry *e)
+{
+	struct seq_file *m = data;
+
+	seq_printf(m, "0x%llx level %u state %u hpa 0x%llx\n", gpa, e->level,
+		   e->state, e->hpa);
+	return 0;
+}
+
+static void show_td(struct known_td *k, void *data)
+{
+	struct seq_file *m = data;
+
+	seq_printf(m, "td 0x%llx epoch %llu\n", k->tdr, tdxemu_epoch(k->td));
+	write_lock(&k->kvm->mmu_lock);
+	tdxemu_for_each_leaf(k->td, show_leaf, m);
+	write_unlock(&k->kvm->mmu_lock);
+}
+
+/**
+ * emu_oracle_show() - the S-EPT of every TD, leaf by leaf
+ * @m: gets a line for each TD, and one for each leaf after it
+ *
+ * Process context. Sleeps on no lock but mmu_lock of the VMs.
+ */
+void emu_oracle_show(struct seq_file *m)
+{
+	for_each_td(show_td, m);
 }
 
 #ifdef CONFIG_LOCKDEP

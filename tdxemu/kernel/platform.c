@@ -449,6 +449,13 @@ static const struct file_operations check_fops = {
 	.open = simple_open,
 };
 
+static int sept_show(struct seq_file *m, void *unused)
+{
+	emu_oracle_show(m);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(sept);
+
 static int owned_show(struct seq_file *m, void *unused)
 {
 	unsigned long pfn, start = 0, nr = 0;
@@ -504,6 +511,7 @@ static int __init emu_debugfs_init(void)
 	debugfs_create_file("violations", 0400, dir, NULL, &violations_fops);
 	debugfs_create_file("faults", 0600, dir, NULL, &faults_fops);
 	debugfs_create_file("owned", 0400, dir, NULL, &owned_fops);
+	debugfs_create_file("sept", 0400, dir, NULL, &sept_fops);
 	debugfs_create_file("check", 0200, dir, NULL, &check_fops);
 	return register_die_notifier(&die_block);
 }
