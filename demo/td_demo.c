@@ -207,7 +207,7 @@ static void reread(struct td_agent *a)
 		td_check(a, page, end - page, TAG, false);
 		nr += end - page;
 	}
-	printf("  guest rereads the other %llu pages: as written, %llu faults, no ACCEPT\n",
+	printf("  guest rereads the %llu pages it has: as written, %llu faults, no ACCEPT\n",
 	       (unsigned long long)nr, (unsigned long long)(faults(a) - faults0));
 	CHECK(faults(a) == faults0, "faults");
 }
