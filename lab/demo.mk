@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # Read in tools/testing/selftests/kvm, after the selftests are built: the
-# programs of DEMO are built like a selftest, with its flags and library. Those of
-# TDXEMU are built by themselves: their guests are functions of theirs, which may
-# use neither SSE nor a red zone, nor wait at a landing pad.
+# programs of DEMO are built like a selftest, with its flags and library, and so is
+# td_faults of TDXEMU. The others of TDXEMU are built by themselves: their guests are
+# functions of theirs, which may use neither SSE nor a red zone, nor wait at a landing
+# pad.
 
 include Makefile
 
@@ -20,6 +21,10 @@ demo: $(DEMOS) $(TDX_TESTS)
 $(OUTPUT)/tdxemu/%: $(TDXEMU)/%.c
 	mkdir -p $(@D)
 	$(CC) $(TDX_CFLAGS) $(KHDR_INCLUDES) $(LDFLAGS) $< -o $@
+
+$(OUTPUT)/tdxemu/td_faults: $(TDXEMU)/td_faults.c $(LIBKVM_OBJS)
+	mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) $(TARGET_ARCH) $< $(LIBKVM_OBJS) $(LDLIBS) -o $@
 
 $(OUTPUT)/demo/%: $(DEMO)/%.c $(LIBKVM_OBJS)
 	$(CC) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) $(TARGET_ARCH) $< $(LIBKVM_OBJS) $(LDLIBS) -o $@

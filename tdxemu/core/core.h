@@ -139,6 +139,8 @@ struct tdxemu_td {
 	/* oracle */
 	struct td_restart restart;
 	struct td_restart busy;	/* a BUSY that wants a kick */
+	struct td_restart failed;	/* a fault that may be tried again */
+	unsigned int unfinished;	/* faults that the host could not get over */
 	u64 tdr_next;		/* list of TDs, by address of the TDR */
 	struct td_cpuid cpuid[TDXEMU_MAX_CPUID];
 };

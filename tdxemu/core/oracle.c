@@ -129,9 +129,52 @@ static bool probes(struct call *c, u64 status)
 	       c->leaf == PHYMEM_PAGE_RDMD || c->leaf == MNG_INIT;
 }
 
+/*
+ * Faults of what has to succeed for a range to be taken from the TD, or given back
+ * to it, and was not done at once when it was tried again. What the host had begun
+ * stays as it is.
+ */
+static void count_unfinished(struct call *c, u64 status)
+{
+	struct tdxemu_td *td = c->td;
+
+	if (!td || (c->leaf != MEM_RANGE_BLOCK && c->leaf != MEM_RANGE_UNBLOCK &&
+		    c->leaf != MEM_TRACK && c->leaf != MEM_PAGE_REMOVE))
+		return;
+	if (c->injected && status) {
+		td->unfinished++;
+		td->failed = (struct td_restart){ c->rcx, c->r8, c->leaf, true };
+		return;
+	}
+	if (td->failed.armed && td->failed.leaf == c->leaf &&
+	    td->failed.rcx == c->rcx && !status)
+		td->unfinished--;
+	td->failed.armed = false;
+}
+
+/*
+ * After such a fault the host may find a range blocked, when it tries to save what
+ * it can, and the TD cannot be reclaimed as long as it has pages.
+ */
+static bool left_by_fault(struct call *c, u64 status)
+{
+	struct tdxemu_td *td = c->td;
+
+	if (c->leaf == PHYMEM_PAGE_RECLAIM)
+		td = tdxemu_td_at(c->rcx & ~(PAGE - 1));
+	if (!td || !td->unfinished)
+		return false;
+	return (c->leaf == MEM_RANGE_BLOCK &&
+		(status & ST_MASK) == ST_GPA_RANGE_ALREADY_BLOCKED) ||
+	       (c->leaf == PHYMEM_PAGE_RECLAIM &&
+		(status & ST_MASK) == ST_TD_ASSOCIATED_PAGES_EXIST);
+}
+
 void oracle_after(struct call *c, u64 status)
 {
 	struct tdxemu_td *td = c->td;
+
+	count_unfinished(c, status);
 
 	if (!sys->p.strict && (status & ST_MASK) != ST_INTERRUPTED_RESTARTABLE)
 		return;
@@ -145,7 +188,7 @@ void oracle_after(struct call *c, u64 status)
 		violation(c, TDXEMU_RULE_LEAK,
 			  "%0 vCPUs of TD %1 are associated, HKID %2 stays assigned",
 			  td->nr_associated, td->pa, td->hkid, 0);
-	if (never(status) && !probes(c, status))
+	if (never(status) && !probes(c, status) && !left_by_fault(c, status))
 		violation(c, TDXEMU_RULE_CALL, "RCX %0 RDX %1 R8 %2 gave status %3",
 			  c->rcx, c->rdx, c->r8, status);
 }

@@ -464,6 +464,27 @@ static void test_strict(void)
 	CHECK_EQ(td_track(&td), 0);
 	expect(TDXEMU_RULE_CALL, 0);
 	test_end();
+	test_begin("call: blocked twice, after a fault and without");
+	host_boot(&strict);
+	td_new(&td, 1, true);
+	CHECK(put_state(&td, GPA, 0, S_MAPPED, NULL));
+	CHECK(put_state(&td, GPA + PAGE, 0, S_MAPPED, NULL));
+	host_clear_violations();
+	/* Over this one the host gets. */
+	fault(TDXEMU_FAULT_BUSY, MEM_RANGE_BLOCK);
+	CHECK_EQ(call(MEM_RANGE_BLOCK, GPA, td.tdr, 0, 0) & ST_MASK, ST_OPERAND_BUSY);
+	CHECK_EQ(call(MEM_RANGE_BLOCK, GPA, td.tdr, 0, 0), 0);
+	CHECK_EQ(call(MEM_RANGE_BLOCK, GPA, td.tdr, 0, 0) & ST_MASK, ST_GPA_RANGE_ALREADY_BLOCKED);
+	expect(TDXEMU_RULE_CALL, 1);
+	/* What it has begun can't be finished: it has to begin again. */
+	fault(TDXEMU_FAULT_EPOCH_BUSY, MEM_TRACK);
+	CHECK_EQ(td_track(&td), ST_PREVIOUS_TLB_EPOCH_BUSY);
+	CHECK_EQ(call(MEM_RANGE_BLOCK, GPA, td.tdr, 0, 0) & ST_MASK, ST_GPA_RANGE_ALREADY_BLOCKED);
+	expect(TDXEMU_RULE_CALL, 0);
+	/* But other mistakes are mistakes. */
+	CHECK_EQ(call(MEM_PAGE_REMOVE, GPA + PAGE, td.tdr, 0, 0) & ST_MASK, ST_GPA_RANGE_NOT_BLOCKED);
+	expect(TDXEMU_RULE_CALL, 1);
+	test_end();
 	host_boot(NULL);
 }
 
