@@ -11,7 +11,7 @@ export LINUX VM CONFIG TEST BASE ALL DROP CHECK_SINCE
 run: ready		## holes and conversions in a TD, before and after [BASE=1] [VM=tdx|svm|vmx]
 	@lab/demo
 
-test:			## everything CI runs; ends with the sum
+test:			## everything CI runs; ends with the sum [ALL=1]
 	@lab/test
 
 tree: fetch		## build/linux from the base and patches/ [LINUX=TREE|TARBALL] [DROP=1]

@@ -3,7 +3,7 @@
 # programs of DEMO are built like a selftest, with its flags and library, and so is
 # td_faults of TDXEMU. The others of TDXEMU are built by themselves: their guests are
 # functions of theirs, which may use neither SSE nor a red zone, nor wait at a landing
-# pad.
+# pad. bochs/TEST is the selftest TEST as Bochs can run it.
 
 include Makefile
 
@@ -15,8 +15,15 @@ TDX_TESTS := $(patsubst $(TDXEMU)/%.c,$(OUTPUT)/tdxemu/%,$(wildcard $(TDXEMU)/td
 TDX_CFLAGS := -O2 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -no-pie \
 	-fno-stack-protector -fcf-protection=none -mno-red-zone -pthread
 
+LAB := $(dir $(lastword $(filter %/demo.mk,$(MAKEFILE_LIST))))
+BOCHS_TESTS := $(OUTPUT)/bochs/set_memory_region_test
+
 .PHONY: demo
-demo: $(DEMOS) $(TDX_TESTS)
+demo: $(DEMOS) $(TDX_TESTS) $(BOCHS_TESTS)
+
+$(OUTPUT)/bochs/%: $(OUTPUT)/%.o $(LAB)bochs_if.c $(LIBKVM_OBJS)
+	mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) -Wl,--wrap=ioctl $^ $(LDLIBS) -o $@
 
 $(OUTPUT)/tdxemu/%: $(TDXEMU)/%.c
 	mkdir -p $(@D)

@@ -111,3 +111,9 @@ vm_kernel() {
 	*) echo "$2" ;;
 	esac
 }
+
+# plan_lines: what is to run; with ALL=1 also what takes too long for each time.
+plan_lines() {
+	[ "${ALL-}" = 1 ] && set -- tests/plan-all || set --
+	cat tests/plan "$@" | grep -v -e '^#' -e '^$'
+}

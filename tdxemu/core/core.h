@@ -386,7 +386,7 @@ void violation(struct call *c, enum tdxemu_rule rule, const char *what,
 void oracle_before(struct call *c);
 void oracle_after(struct call *c, u64 status);
 void oracle_reset(void);
-void oracle_demoted(struct call *c, struct sept_ref *parent, u64 gpa, u64 hpa, u8 state);
+void oracle_demoted(struct call *c, struct sept_ref *parent, u64 gpa, u64 *table, u8 state);
 
 /* trace.c */
 void trace_call(struct call *c, u64 status);

@@ -196,14 +196,14 @@ void oracle_after(struct call *c, u64 status)
 /**
  * oracle_demoted() - are the children what they must be?
  * @c: the DEMOTE
- * @parent: the entry, non-leaf now, locked
+ * @parent: the entry, locked, still the large leaf
  * @gpa: of the range
- * @hpa: of the former large page
+ * @table: what is about to take the place of the leaf
  * @state: that all children must have
  */
-void oracle_demoted(struct call *c, struct sept_ref *parent, u64 gpa, u64 hpa, u8 state)
+void oracle_demoted(struct call *c, struct sept_ref *parent, u64 gpa, u64 *table, u8 state)
 {
-	u64 step = level_size(parent->level - 1), *table = va(parent->e & E_ADDR);
+	u64 step = level_size(parent->level - 1), hpa = parent->e & E_ADDR;
 	unsigned int i;
 
 	for (i = 0; i < 512; i++) {

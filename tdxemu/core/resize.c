@@ -108,7 +108,6 @@ u64 mem_page_demote(struct call *c)
 	pamt_demote(td, hpa, r.level, gpa);
 	page_assign(&page, PT_EPT, td, gpa / PAGE);
 	atomic_add(&td->chldcnt, 1);
-	sept_set(td, &r, E_SVE | E_RWX | c->r8);
 	if (fault_hit(c, TDXEMU_FAULT_CHILD_STATE, 0, NULL))
 		st(&table[7], (table[7] & ~E_RWX) | E_BLOCKED);
 	if (fault_hit(c, TDXEMU_FAULT_CHILD_HPA, 0, NULL)) {
@@ -116,7 +115,9 @@ u64 mem_page_demote(struct call *c)
 		st(&table[3], table[4]);
 		st(&table[4], e);
 	}
-	oracle_demoted(c, &r, gpa, hpa, sept_state(usable_entry(e)));
+	/* Before guests get at them: they ACCEPT children at once. */
+	oracle_demoted(c, &r, gpa, table, sept_state(usable_entry(e)));
+	sept_set(td, &r, E_SVE | E_RWX | c->r8);
 	return 0;
 }
 

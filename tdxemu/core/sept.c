@@ -471,6 +471,26 @@ bool tdxemu_sept_lookup(struct tdxemu_td *td, u64 gpa, unsigned int level,
 }
 
 /**
+ * tdxemu_sept_nr_free() - how many entries are FREE, from one on
+ * @td: the TD; its host holds still
+ * @gpa: of the first one
+ * @level: 0 for 4 KiB and so on
+ *
+ * To be quick with what needs no look.  Return: of this table, 0 if there is none.
+ */
+unsigned int tdxemu_sept_nr_free(struct tdxemu_td *td, u64 gpa, unsigned int level)
+{
+	struct sept_ref r;
+	unsigned int n = 0;
+
+	if (!atomic_get(&td->epoch) || level > td->top || !sept_walk(td, gpa, level, &r))
+		return 0;
+	while (ld(r.p + n) == E_FREE && ++n + index_of(gpa, level) < 512)
+		;
+	return n;
+}
+
+/**
  * tdxemu_for_each_leaf() - all leaves of a TD's S-EPT, by address
  * @td: the TD; its host holds still
  * @fn: called for each; anything but 0 ends the walk
@@ -508,6 +528,11 @@ int tdxemu_for_each_leaf(struct tdxemu_td *td,
 			level--;
 			table[level] = va(e & E_ADDR);
 			continue;
+		}
+		/* Most of them are FREE: be quick. */
+		while (i < 511 && ld(&table[level][i + 1]) == E_FREE) {
+			gpa += level_size(level);
+			i++;
 		}
 		/* Next entry; upwards while it is the last of its table. */
 		gpa += level_size(level);

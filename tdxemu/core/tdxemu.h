@@ -242,6 +242,7 @@ struct tdxemu_td *tdxemu_td_at(u64 tdr_pa);
 u64 tdxemu_td_pa(struct tdxemu_td *td);
 bool tdxemu_sept_lookup(struct tdxemu_td *td, u64 gpa, unsigned int level,
 			struct tdxemu_sept_entry *e);
+unsigned int tdxemu_sept_nr_free(struct tdxemu_td *td, u64 gpa, unsigned int level);
 int tdxemu_for_each_leaf(struct tdxemu_td *td,
 			 int (*fn)(void *data, u64 gpa, const struct tdxemu_sept_entry *e),
 			 void *data);

@@ -80,6 +80,7 @@ static struct kvm_mmu_page *mirror_root(struct kvm *kvm)
 static void compare_table(struct known_td *k, u64 *spt, int level, gfn_t base)
 {
 	gfn_t step = KVM_PAGES_PER_HPAGE(level);
+	unsigned int nr_free = 0;
 	int i;
 
 	for (i = 0; i < SPTE_ENT_PER_PAGE; i++) {
@@ -91,6 +92,14 @@ static void compare_table(struct known_td *k, u64 *spt, int level, gfn_t base)
 		/* The upper half of the root is shared. */
 		if (level == PT64_ROOT_4LEVEL && i >= SPTE_ENT_PER_PAGE / 2)
 			break;
+		/* Nothing in both of them, most of the time. */
+		if (!nr_free)
+			nr_free = tdxemu_sept_nr_free(k->td, gfn_to_gpa(gfn), level - 1);
+		if (nr_free) {
+			nr_free--;
+			if (!is_shadow_present_pte(spte))
+				continue;
+		}
 		if (!tdxemu_sept_lookup(k->td, gfn_to_gpa(gfn), level - 1, &e) ||
 		    e.level != level - 1) {
 			/* Above is no table: the mirror has none there, either. */

@@ -8,6 +8,7 @@
  *	violations	broken rules; the run has failed if there is one
  *	faults		faults to order; written: "clear", or a line of key=value
  *	check		written: compare all TDs with KVM's page tables now
+ *	touch		written: the host reads a byte at this physical address
  *	owned		pages that the module owns, as ranges of physical addresses; with
  *			"mapped" behind those that the host could touch unnoticed
  */
@@ -315,9 +316,8 @@ static const char * const kinds[] = {
 	[TDXEMU_FAULT_SKIP_WB] = "skip-wb",
 };
 
-/* A fault of its own: the host believes that it made a call, and it did not. */
-static u32 drop_leaf;
-static atomic_t drop_times;
+/* Faults of their own: the host believes that it made a call, and it did not. */
+static atomic_t drops[TDXEMU_NR_LEAVES];
 
 /**
  * emu_drop() - is this SEAMCALL to be lost, with success as its status
@@ -325,8 +325,8 @@ static atomic_t drop_times;
  */
 bool emu_drop(u64 fn)
 {
-	return atomic_read(&drop_times) && (u16)fn == READ_ONCE(drop_leaf) &&
-	       atomic_dec_if_positive(&drop_times) >= 0;
+	return (u16)fn < TDXEMU_NR_LEAVES &&
+	       atomic_dec_if_positive(&drops[(u16)fn]) >= 0;
 }
 
 static int faults_show(struct seq_file *m, void *unused)
@@ -388,7 +388,7 @@ static ssize_t faults_write(struct file *file, const char __user *ubuf,
 	};
 	char *buf, *s, *word, *value;
 	bool drop = false;
-	int r = 0;
+	int r = 0, i;
 
 	buf = memdup_user_nul(ubuf, len);
 	if (IS_ERR(buf))
@@ -396,7 +396,8 @@ static ssize_t faults_write(struct file *file, const char __user *ubuf,
 	s = strim(buf);
 	if (!strcmp(s, "clear")) {
 		tdxemu_fault_clear();
-		atomic_set(&drop_times, 0);
+		for (i = 0; i < TDXEMU_NR_LEAVES; i++)
+			atomic_set(&drops[i], 0);
 		goto out;
 	}
 	while (!r && (word = strsep(&s, " \t\n"))) {
@@ -411,8 +412,10 @@ static ssize_t faults_write(struct file *file, const char __user *ubuf,
 		r = fault_key(&f, &drop, word, value);
 	}
 	if (!r && drop) {
-		WRITE_ONCE(drop_leaf, f.leaf);
-		atomic_set(&drop_times, f.times);
+		if (f.leaf < TDXEMU_NR_LEAVES)
+			atomic_set(&drops[f.leaf], f.times);
+		else
+			r = -EINVAL;
 		goto out;
 	}
 	if (!r && f.kind == TDXEMU_FAULT_NONE)
@@ -448,6 +451,16 @@ static const struct file_operations check_fops = {
 	.write = check_write,
 	.open = simple_open,
 };
+
+/* What a host must not do, if the page is the module's. */
+static int touch(void *unused, u64 pa)
+{
+	if (!pfn_valid(PHYS_PFN(pa)))
+		return -EINVAL;
+	READ_ONCE(*(u8 *)__va(pa));
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(touch_fops, NULL, touch, "%llu\n");
 
 static int sept_show(struct seq_file *m, void *unused)
 {
@@ -513,6 +526,7 @@ static int __init emu_debugfs_init(void)
 	debugfs_create_file("owned", 0400, dir, NULL, &owned_fops);
 	debugfs_create_file("sept", 0400, dir, NULL, &sept_fops);
 	debugfs_create_file("check", 0200, dir, NULL, &check_fops);
+	debugfs_create_file_unsafe("touch", 0200, dir, NULL, &touch_fops);
 	return register_die_notifier(&die_block);
 }
 late_initcall(emu_debugfs_init);

@@ -3,11 +3,12 @@
  * The TDX module fails while KVM splits huge pages of a TD and takes memory away:
  * each SEAMCALL that this needs, once with each status that the host may see.
  *
- *	td_faults [absorbed|refused|fatal]...
+ *	td_faults [absorbed|refused|fatal|convert]...
  *
  * absorbed: KVM copes with it, and the result is exact.
  * refused: a page is not split.  Nothing has changed, and the VM runs on.
  * fatal: the VM is bugged.  What the module may still have is never used again.
+ * convert: all of these, of conversions to shared.
  *
  * Linked with the library of the KVM selftests, as a test of theirs.
  */
@@ -22,7 +23,7 @@
 #define TDXEMU		"/sys/kernel/debug/tdxemu/"
 #define LEAF		TD_PAGES_2M
 #define PAGE		200		/* the one that goes */
-#define NR_LEAVES	64
+#define NR_LEAVES	12		/* of a TD, before there is another one */
 
 /* Statuses, and locks as operands of BUSY. */
 #define EVER		"times=0xffffffffffffffff"
@@ -43,6 +44,9 @@
 #define TRACK_1		"leaf=38 "
 #define TRACK_2		"leaf=38 skip=1 "
 #define WBINVD		"leaf=41 "
+#define SEPT_ADD	"leaf=3 level=1 "
+#define AUG_4K		"leaf=6 level=0 "
+#define AUG_2M		"leaf=6 level=1 "
 
 #define BUSY		"kind=busy "
 #define STATUS(s)	"kind=status status=" #s " "
@@ -53,13 +57,17 @@
 #define WRONG_STATE	STATUS(0xc0000b0d00000001)
 #define WRONG_OP_STATE	STATUS(0xc000060800000000)
 #define WRONG_PAGE	STATUS(0xc000030000000001)
+#define WRONG_R8	STATUS(0xc000030000000008)
 #define BUSY_PAGE	STATUS(0x8000020000000001)
+#define FATAL		STATUS(0xe000060400000000)
 
 enum op {
 	PUNCH,		/* one page of a leaf */
 	CONVERT,	/* the same, to shared */
 	PUNCH_LEAF,	/* all of it */
 	ACCEPT,		/* the guest accepts one page of a pending leaf */
+	FAULT,		/* the guest accepts one page, and nothing is mapped yet */
+	FAULT_LEAF,	/* the same with a leaf */
 };
 
 static const char *const op_names[] = {
@@ -67,6 +75,8 @@ static const char *const op_names[] = {
 	[CONVERT] = "convert a page",
 	[PUNCH_LEAF] = "punch a leaf",
 	[ACCEPT] = "accept a page",
+	[FAULT] = "map and accept a page",
+	[FAULT_LEAF] = "map and accept a leaf",
 };
 
 struct fault_case {
@@ -96,6 +106,7 @@ static const struct fault_case absorbed_zap[] = {
 	{ { BUSY BLOCK_4K ENTRY } },
 	{ { BUSY TRACK_2 EPOCH } },
 	{ { BUSY REMOVE_4K TDR } },
+	{ { BUSY REMOVE_4K OP_STATE } },
 	{ { BUSY REMOVE_4K TREE } },
 	{ { BUSY REMOVE_4K ENTRY } },
 };
@@ -107,11 +118,35 @@ static const struct fault_case absorbed_zap_leaf[] = {
 	{ { BUSY REMOVE_2M ENTRY } },
 };
 
+/* The vCPU goes back to the guest, and faults again. */
+static const struct fault_case absorbed_fault[] = {
+	{ { BUSY SEPT_ADD TDR } },
+	{ { BUSY SEPT_ADD OP_STATE } },
+	{ { BUSY SEPT_ADD TREE } },
+	{ { BUSY SEPT_ADD ENTRY } },
+	{ { BUSY SEPT_ADD R8 } },
+	{ { BUSY AUG_4K TDR } },
+	{ { BUSY AUG_4K OP_STATE } },
+	{ { BUSY AUG_4K TREE } },
+	{ { BUSY AUG_4K ENTRY } },
+	{ { BUSY AUG_4K R8 } },
+	{ { BUSY SEPT_ADD TREE " times=20", BUSY AUG_4K TREE " times=20" } },
+};
+
+static const struct fault_case absorbed_fault_leaf[] = {
+	{ { BUSY AUG_2M TREE } },
+	{ { BUSY AUG_2M ENTRY } },
+	{ { BUSY AUG_2M R8 } },
+	{ { BUSY AUG_2M TREE " times=20" } },
+};
+
 /* All that DEMOTE may say.  What has been blocked is unblocked. */
 static const struct fault_case refused_split[] = {
 	{ { BUSY DEMOTE TREE " " EVER }, EBUSY },
 	{ { BUSY DEMOTE ENTRY " " EVER }, EBUSY },
 	{ { BUSY DEMOTE R8 " " EVER }, EBUSY },
+	{ { BUSY DEMOTE TDR " " EVER }, EBUSY },
+	{ { BUSY DEMOTE OP_STATE " " EVER }, EBUSY },
 	{ { "kind=r8 " DEMOTE }, EIO },
 	{ { "kind=restartable " DEMOTE }, EIO },
 	{ { WALK_FAILED DEMOTE }, EIO },
@@ -119,8 +154,11 @@ static const struct fault_case refused_split[] = {
 	{ { NOT_TRACKED DEMOTE }, EIO },
 	{ { WRONG_STATE DEMOTE }, EIO },
 	{ { WRONG_OP_STATE DEMOTE }, EIO },
+	{ { FATAL DEMOTE }, EIO },
 	{ { "kind=r8 " DEMOTE, BUSY UNBLOCK TREE }, EIO },
 	{ { "kind=r8 " DEMOTE, BUSY UNBLOCK ENTRY }, EIO },
+	{ { "kind=r8 " DEMOTE, BUSY UNBLOCK TDR }, EIO },
+	{ { "kind=r8 " DEMOTE, BUSY UNBLOCK OP_STATE }, EIO },
 };
 
 /*
@@ -131,9 +169,16 @@ static const struct fault_case fatal_split[] = {
 	{ { BUSY BLOCK_2M TREE " " EVER } },
 	{ { ALREADY_BLOCKED BLOCK_2M } },
 	{ { WALK_FAILED BLOCK_2M } },
+	{ { WRONG_STATE BLOCK_2M } },
+	{ { FATAL BLOCK_2M } },
 	{ { BUSY TRACK_1 EPOCH " " EVER } },
 	{ { "kind=epoch-busy " TRACK_1 } },
+	{ { WRONG_OP_STATE TRACK_1 } },
+	{ { FATAL TRACK_1 } },
 	{ { "kind=r8 " DEMOTE, NOT_TRACKED UNBLOCK } },
+	{ { "kind=r8 " DEMOTE, WRONG_STATE UNBLOCK } },
+	{ { "kind=r8 " DEMOTE, WALK_FAILED UNBLOCK } },
+	{ { "kind=r8 " DEMOTE, FATAL UNBLOCK } },
 	{ { "kind=r8 " DEMOTE, BUSY UNBLOCK TREE " " EVER } },
 	{ { "kind=r8 " DEMOTE, WRONG_PAGE WBINVD } },
 };
@@ -141,9 +186,18 @@ static const struct fault_case fatal_split[] = {
 static const struct fault_case fatal_zap[] = {
 	{ { BUSY BLOCK_4K TREE " " EVER }, .lost = 1 },
 	{ { WRONG_STATE BLOCK_4K }, .lost = 1 },
+	{ { ALREADY_BLOCKED BLOCK_4K }, .lost = 1 },
+	{ { WALK_FAILED BLOCK_4K }, .lost = 1 },
+	{ { FATAL BLOCK_4K }, .lost = 1 },
 	{ { "kind=epoch-busy " TRACK_2 }, .lost = 1 },
 	{ { BUSY REMOVE_4K TREE " " EVER }, .lost = 1 },
+	{ { BUSY REMOVE_4K ENTRY " " EVER }, .lost = 1 },
 	{ { NOT_TRACKED REMOVE_4K }, .lost = 1 },
+	{ { NOT_BLOCKED REMOVE_4K }, .lost = 1 },
+	{ { WALK_FAILED REMOVE_4K }, .lost = 1 },
+	{ { WRONG_STATE REMOVE_4K }, .lost = 1 },
+	{ { WRONG_PAGE REMOVE_4K }, .lost = 1 },
+	{ { FATAL REMOVE_4K }, .lost = 1 },
 	{ { WRONG_PAGE WBINVD }, .lost = 1 },
 	{ { BUSY_PAGE WBINVD }, .lost = 1 },
 };
@@ -153,9 +207,26 @@ static const struct fault_case fatal_zap_leaf[] = {
 	{ { WRONG_PAGE WBINVD "skip=100" }, .lost = LEAF },
 };
 
+/* Nothing has been given to the module, or was taken back: nothing is lost. */
+static const struct fault_case fatal_fault[] = {
+	{ { WALK_FAILED SEPT_ADD } },
+	{ { WRONG_STATE SEPT_ADD } },
+	{ { WRONG_R8 SEPT_ADD } },
+	{ { FATAL SEPT_ADD } },
+	{ { WALK_FAILED AUG_4K } },
+	{ { WRONG_STATE AUG_4K } },
+	{ { WRONG_R8 AUG_4K } },
+	{ { FATAL AUG_4K } },
+};
+
+static const struct fault_case fatal_fault_leaf[] = {
+	{ { WRONG_STATE AUG_2M } },
+	{ { WRONG_R8 AUG_2M } },
+};
+
 static struct td_agent agent;
 static struct td_mem mem;
-static u64 next_leaf;
+static u64 next_leaf, nr_leaves;
 static unsigned int nr_run;
 
 static void write_file(const char *path, const char *text)
@@ -238,11 +309,12 @@ static void check_model(void)
 	TEST_ASSERT(n[0] == '0', "The software TDX module has seen violations");
 }
 
-static void create(u64 nr_leaves)
+static void create(u64 leaves)
 {
-	td_agent_init(&agent, TD_ATTR_SEPT_VE_DISABLE, nr_leaves * LEAF);
-	td_mem_add(agent.vm, &mem, TD_SLOT_TEST, TD_AGENT_GPA, nr_leaves * LEAF,
+	td_agent_init(&agent, TD_ATTR_SEPT_VE_DISABLE, leaves * LEAF);
+	td_mem_add(agent.vm, &mem, TD_SLOT_TEST, TD_AGENT_GPA, leaves * LEAF,
 		   GUEST_MEMFD_FLAG_HUGEPAGE);
+	nr_leaves = leaves;
 	next_leaf = 0;
 }
 
@@ -273,15 +345,22 @@ static void assert_pages(s64 more_2m, s64 more_4k)
 /* A leaf that is mapped as such; returns its first page. */
 static u64 fresh_leaf(enum op op)
 {
-	u64 first = next_leaf++ * LEAF;
-	struct kvm_pre_fault_memory range = {
-		.gpa = TD_AGENT_GPA + first * PAGE_SIZE,
-		.size = SZ_2M,
-	};
+	struct kvm_pre_fault_memory range = { .size = SZ_2M };
+	u64 first;
+
+	/* One that has been split stays so. */
+	if (next_leaf == nr_leaves) {
+		destroy();
+		create(nr_leaves);
+	}
+	first = next_leaf++ * LEAF;
+	range.gpa = TD_AGENT_GPA + first * PAGE_SIZE;
 
 	TEST_ASSERT(!fallocate(mem.fd, FALLOC_FL_KEEP_SIZE, first * PAGE_SIZE, SZ_2M),
 		    "errno %d", errno);
 	count_pages();
+	if (op == FAULT || op == FAULT_LEAF)
+		return first;
 	if (op == ACCEPT) {
 		while (range.size)
 			vcpu_ioctl(agent.vcpu, KVM_PRE_FAULT_MEMORY, &range);
@@ -315,18 +394,15 @@ static void check_neighbours(u64 first)
 /* Returns -1 with errno, as system calls do. */
 static int do_op(enum op op, u64 first)
 {
-	struct kvm_memory_attributes attr = {
-		.address = TD_AGENT_GPA + (first + PAGE) * PAGE_SIZE,
-		.size = PAGE_SIZE,
-	};
-
 	switch (op) {
 	case PUNCH:
 		return __td_mem_punch(&mem, first + PAGE, 1);
 	case CONVERT:
-		return __vm_ioctl(agent.vm, KVM_SET_MEMORY_ATTRIBUTES, &attr);
+		return __td_mem_convert(&mem, first + PAGE, 1, true);
 	case PUNCH_LEAF:
 		return __td_mem_punch(&mem, first, LEAF);
+	case FAULT_LEAF:
+		return __td_accept(&agent, first, 1);
 	default:
 		return __td_accept(&agent, first + PAGE, 0);
 	}
@@ -341,6 +417,16 @@ static void check_done(enum op op, u64 first)
 		td_accept_all(&agent, first, LEAF, 1, TDG_SUCCESS);
 		td_check_zero(&agent, first + PAGE, 1, false);
 		break;
+	case FAULT:
+		assert_pages(0, 1);
+		td_check_zero(&agent, first + PAGE, 1, false);
+		td_accept_all(&agent, first + PAGE, 1, 0, TDG_ALREADY_ACCEPTED);
+		td_accept_all(&agent, first + PAGE + 1, 1, 0, TDG_SUCCESS);
+		break;
+	case FAULT_LEAF:
+		assert_pages(1, 0);
+		td_check_zero(&agent, first, LEAF, false);
+		break;
 	case ACCEPT:
 		assert_pages(-1, LEAF);
 		td_check_zero(&agent, first + PAGE, 1, false);
@@ -354,9 +440,7 @@ static void check_done(enum op op, u64 first)
 		if (op == CONVERT) {
 			td_write(&agent, first + PAGE, 1, 2, true);
 			td_check(&agent, first + PAGE, 1, 2, true);
-			vm_mem_set_private(agent.vm,
-					   TD_AGENT_GPA + (first + PAGE) * PAGE_SIZE,
-					   PAGE_SIZE);
+			td_mem_convert(&mem, first + PAGE, 1, false);
 		}
 		td_accept_all(&agent, first + PAGE, 1, 0, TDG_SUCCESS);
 		td_check_zero(&agent, first + PAGE, 1, false);
@@ -416,11 +500,12 @@ static void fatal(enum op op, const struct fault_case *c)
 	TEST_ASSERT(r == -1 && errno == EIO, "Returned %d, errno %d, not EIO", r, errno);
 	end_faults();
 	/*
-	 * Only a hole splits the folio, otherwise a reference to one page keeps all
-	 * of them.  The TD is lost, too, if the module still counts pages of it.
+	 * Unless the folio has been split before, as it is by holes and by conversions
+	 * in place, a reference to one page keeps all of them.  The TD is lost, too,
+	 * if the module still counts pages of it.
 	 */
 	if (c->lost)
-		add_lost((op == PUNCH ? c->lost : LEAF) + 1);
+		add_lost((op == PUNCH || (op == CONVERT && mem.in_place) ? c->lost : LEAF) + 1);
 
 	r = __td_touch(&agent, first);
 	TEST_ASSERT(r == -1 && errno == EIO, "KVM_RUN: %d, errno %d", r, errno);
@@ -428,6 +513,56 @@ static void fatal(enum op op, const struct fault_case *c)
 	destroy();
 	check_model();
 	provoke(false);
+}
+
+static unsigned int owned_pages(void)
+{
+	unsigned long start, end;
+	unsigned int pages = 0;
+	FILE *f = fopen(TDXEMU "owned", "r");
+
+	TEST_ASSERT(f, "errno %d", errno);
+	while (fscanf(f, "%lx-%lx%*[^\n]", &start, &end) == 2)
+		pages += (end - start) / PAGE_SIZE;
+	fclose(f);
+	return pages;
+}
+
+/*
+ * The TDX module says that the TD is dead, to whatever KVM asks of its memory.  All
+ * private memory is lost, and there is nothing that KVM could do about it but not to
+ * use it again.
+ */
+static void fatal_td(void)
+{
+	static const char *const faults[] = {
+		FATAL "leaf=7 " EVER, FATAL "leaf=29 " EVER, FATAL "leaf=39 " EVER,
+		FATAL "leaf=38 " EVER, FATAL "leaf=15 " EVER, FATAL "leaf=6 " EVER,
+		FATAL "leaf=3 " EVER, FATAL "leaf=0 " EVER,
+	};
+	unsigned int owned = owned_pages(), lost;
+	u64 first;
+	int i, r;
+
+	nr_run++;
+	printf("# %u fatal: a TD that is dead\n", nr_run);
+	create(2);
+	first = fresh_leaf(PUNCH);
+	provoke(true);
+	for (i = 0; i < ARRAY_SIZE(faults); i++)
+		write_file(TDXEMU "faults", faults[i]);
+	r = do_op(PUNCH, first);
+	TEST_ASSERT(r == -1 && errno == EIO, "Returned %d, errno %d, not EIO", r, errno);
+	r = __td_touch(&agent, first);
+	TEST_ASSERT(r == -1 && errno == EIO, "KVM_RUN: %d, errno %d", r, errno);
+	destroy();
+	provoke(false);
+	write_file(TDXEMU "faults", "clear");
+	check_model();
+	lost = owned_pages() - owned;
+	printf("# %u pages are lost\n", lost);
+	TEST_ASSERT(lost > LEAF, "Only %u pages are lost", lost);
+	add_lost(lost);
 }
 
 static void run(const char *name, void (*fn)(enum op, const struct fault_case *),
@@ -468,24 +603,33 @@ int main(int argc, char *argv[])
 		create(NR_LEAVES);
 		RUN(absorbed, PUNCH, absorbed_split);
 		RUN(absorbed, PUNCH, absorbed_zap);
-		RUN(absorbed, CONVERT, absorbed_zap);
 		RUN(absorbed, PUNCH_LEAF, absorbed_zap_leaf);
 		RUN(absorbed, ACCEPT, absorbed_split);
+		RUN(absorbed, FAULT, absorbed_fault);
+		RUN(absorbed, FAULT_LEAF, absorbed_fault_leaf);
 		destroy();
 	}
 	if (chosen(argc, argv, "refused")) {
 		create(NR_LEAVES);
 		RUN(refused, PUNCH, refused_split);
-		RUN(refused, CONVERT, refused_split);
 		RUN(refused, ACCEPT, refused_split);
 		destroy();
+	}
+	if (chosen(argc, argv, "convert")) {
+		create(NR_LEAVES);
+		RUN(absorbed, CONVERT, absorbed_zap);
+		RUN(refused, CONVERT, refused_split);
+		destroy();
+		RUN(fatal, CONVERT, fatal_zap);
 	}
 	if (chosen(argc, argv, "fatal")) {
 		RUN(fatal, PUNCH, fatal_split);
 		RUN(fatal, ACCEPT, fatal_split);
 		RUN(fatal, PUNCH, fatal_zap);
-		RUN(fatal, CONVERT, fatal_zap);
 		RUN(fatal, PUNCH_LEAF, fatal_zap_leaf);
+		RUN(fatal, FAULT, fatal_fault);
+		RUN(fatal, FAULT_LEAF, fatal_fault_leaf);
+		fatal_td();
 	}
 	printf("# %u faults, all as expected\n", nr_run);
 	return nr_run ? 0 : KSFT_SKIP;
