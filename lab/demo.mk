@@ -8,10 +8,12 @@
 include Makefile
 
 # The base's library knows nothing of TDs.
-DEMO_SRCS := $(filter-out $(if $(wildcard lib/x86/tdx_agent.c),,%/td_demo.c),$(wildcard $(DEMO)/*.c))
+NEED_TDS := $(if $(wildcard lib/x86/tdx_agent.c),,%/td_demo.c %/td_faults.c)
+DEMO_SRCS := $(filter-out $(NEED_TDS),$(wildcard $(DEMO)/*.c))
 DEMOS := $(patsubst $(DEMO)/%.c,$(OUTPUT)/demo/%,$(DEMO_SRCS))
 
-TDX_TESTS := $(patsubst $(TDXEMU)/%.c,$(OUTPUT)/tdxemu/%,$(wildcard $(TDXEMU)/td_*.c))
+TDX_SRCS := $(filter-out $(NEED_TDS),$(wildcard $(TDXEMU)/td_*.c))
+TDX_TESTS := $(TDX_SRCS:$(TDXEMU)/%.c=$(OUTPUT)/tdxemu/%)
 TDX_CFLAGS := -O2 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -no-pie \
 	-fno-stack-protector -fcf-protection=none -mno-red-zone -pthread
 
