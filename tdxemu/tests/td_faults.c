@@ -507,6 +507,12 @@ static void fatal(enum op op, const struct fault_case *c)
 	if (c->lost)
 		add_lost((op == PUNCH || (op == CONVERT && mem.in_place) ? c->lost : LEAF) + 1);
 
+	/* What is lost keeps its folio from being split: not for now, but for ever. */
+	if (op == PUNCH_LEAF && c->lost) {
+		r = do_op(PUNCH, first);
+		TEST_ASSERT(r == -1 && errno == EIO, "Part of it: %d, errno %d", r, errno);
+	}
+
 	r = __td_touch(&agent, first);
 	TEST_ASSERT(r == -1 && errno == EIO, "KVM_RUN: %d, errno %d", r, errno);
 	check_model();
