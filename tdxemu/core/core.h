@@ -178,6 +178,7 @@ struct tdxemu_vp {
 	u64 epoch;		/* VCPU_EPOCH */
 	u64 entered;		/* epoch whose REFCOUNT it holds */
 	u64 vmcall_mask;	/* the last exit was a TDVMCALL */
+	u64 tlb_generation;	/* the model of its TLB has lost an entry */
 	u64 last_tsc;
 	void *priv;
 	u64 shared_eptp;

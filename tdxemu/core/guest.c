@@ -25,7 +25,21 @@ void tlb_drop(struct tdxemu_vp *vp)
 
 	for (i = 0; i < vp->nr_tdvpx; i++)
 		memset(va(vp->tdvpx[i]), 0, PAGE);
+	vp->tlb_generation++;
 	core_unlock(flags);
+}
+
+/**
+ * tdxemu_tlb_generation() - has the model of a TLB lost a translation?
+ * @vp: the vCPU, inside the TD, on its own CPU
+ *
+ * Return: a number that changes when one goes. While it is the same, what
+ * tdxemu_access() said about an address that it could reach is still true, so that
+ * a caller may keep it: asking again would find the translation in the TLB.
+ */
+u64 tdxemu_tlb_generation(struct tdxemu_vp *vp)
+{
+	return vp->tlb_generation;
 }
 
 /** tdxemu_tlb_flush() - as the guest's own flushing; only ever loses entries */
@@ -112,6 +126,8 @@ static void tlb_insert(struct tdxemu_vp *vp, u64 gpa, u64 hpa, unsigned int leve
 	struct tlb_entry *t = tlb_slot(vp, gpa, level);
 	unsigned long flags = core_lock();
 
+	if (t->tag & TLB_VALID)
+		vp->tlb_generation++;
 	t->tag = (gpa & ~(size - 1)) | 7 | TLB_VALID;
 	t->hpa = hpa & ~(size - 1);
 	core_unlock(flags);

@@ -226,6 +226,7 @@ u64 tdxemu_veinfo_get(struct tdxemu_vp *vp, u64 gpr[16]);
 bool tdxemu_veinfo_set(struct tdxemu_vp *vp, u32 reason, u64 qual, u64 gla,
 		       u64 gpa, u32 length, u32 info);
 void tdxemu_tlb_flush(struct tdxemu_vp *vp);
+u64 tdxemu_tlb_generation(struct tdxemu_vp *vp);
 
 /* sept.c: looking at the S-EPT, for the oracle. No lock is taken. */
 struct tdxemu_sept_entry {

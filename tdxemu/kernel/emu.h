@@ -45,11 +45,17 @@ struct emu_ve_info {
 	bool valid;
 };
 
-/* A translation of the guest's own page tables, dropped on every entry. */
+/*
+ * A translation of the guest's own page tables, dropped on every entry, and where
+ * the host has the page if it is private.
+ */
 struct emu_gtlb {
 	u64 gva;	/* page, or ~0 */
 	u64 gpa;	/* page, with the shared bit */
+	void *hva;	/* start of the page, or NULL */
+	u64 generation;	/* of the TLB model: @hva is good while that has it */
 	u8 access;
+	u8 mapped;	/* the accesses that @hva was given for */
 	bool user;
 };
 

@@ -63,8 +63,10 @@ void emu_flush_gtlb(struct emu_vcpu *v)
 {
 	int i;
 
-	for (i = 0; i < EMU_GTLB; i++)
+	for (i = 0; i < EMU_GTLB; i++) {
 		v->gtlb[i].gva = ~0ull;
+		v->gtlb[i].hva = NULL;
+	}
 }
 
 static enum emu_result page_fault(struct emu_vcpu *v, u64 gva, u64 error,
@@ -137,7 +139,10 @@ static enum emu_result walk(struct emu_vcpu *v, u64 gva, unsigned int access,
 	return EMU_OK;
 }
 
-/* One page at most. */
+/*
+ * One page at most. To ask the module again for a page that its TLB model still
+ * has gives the same answer, and would take most of a TD's time.
+ */
 static enum emu_result translate(struct emu_vcpu *v, u64 gva,
 				 unsigned int access, bool system,
 				 void **hva, struct x86_exception *e)
@@ -147,24 +152,39 @@ static enum emu_result translate(struct emu_vcpu *v, u64 gva,
 	enum emu_result r;
 	u64 gpa;
 
-	if (!(v->cr0 & X86_CR0_PG)) {
-		gpa = (u32)gva;
-	} else if (t->gva == gva >> 12 && (t->access & access) == access &&
-		   t->user == user) {
-		gpa = t->gpa << 12 | (gva & ~PAGE_MASK);
-	} else {
+	if (!(v->cr0 & X86_CR0_PG))
+		return emu_map(v, (u32)gva, access, gva, hva);
+
+	if (t->gva != gva >> 12 || (t->access & access) != access || t->user != user) {
 		r = walk(v, gva, access, user, &gpa, e);
 		if (r != EMU_OK)
 			return r;
 		if (t->gva != gva >> 12 || t->user != user ||
-		    t->gpa != gpa >> 12)
+		    t->gpa != gpa >> 12) {
 			t->access = 0;
+			t->hva = NULL;
+		}
 		t->gva = gva >> 12;
 		t->gpa = gpa >> 12;
 		t->user = user;
 		t->access |= access;
 	}
-	return emu_map(v, gpa, access, gva, hva);
+	if (t->generation != tdxemu_tlb_generation(v->vp))
+		t->hva = NULL;
+	if (t->hva && (t->mapped & access) == access) {
+		*hva = t->hva + offset_in_page(gva);
+		return EMU_OK;
+	}
+	gpa = t->gpa << 12 | offset_in_page(gva);
+	r = emu_map(v, gpa, access, gva, hva);
+	if (r == EMU_OK && !(gpa & emu_shared_bit(v))) {
+		if (!t->hva || t->generation != tdxemu_tlb_generation(v->vp))
+			t->mapped = 0;
+		t->mapped |= access;
+		t->generation = tdxemu_tlb_generation(v->vp);
+		t->hva = *hva - offset_in_page(gva);
+	}
+	return r;
 }
 
 /* The emulator only tells a fault from a failure; the rest waits in v->result. */
@@ -1080,8 +1100,9 @@ enum emu_result emu_step(struct emu_vcpu *v)
 	struct x86_emulate_ctxt *ctxt = &v->ctxt;
 	struct x86_exception e = { .vector = 0 };
 	u64 linear = code64(v) ? v->rip : (u32)(v->seg[VCPU_SREG_CS].base + v->rip);
-	u8 insn[X86_MAX_INSTRUCTION_LENGTH];
-	int n = min_t(u64, sizeof(insn), PAGE_SIZE - offset_in_page(linear));
+	int n = min_t(u64, X86_MAX_INSTRUCTION_LENGTH, PAGE_SIZE - offset_in_page(linear));
+	void *bytes;
+	u8 *insn;
 	enum emu_result r;
 	bool done;
 	int rc;
@@ -1089,7 +1110,8 @@ enum emu_result emu_step(struct emu_vcpu *v)
 	v->instructions++;
 	v->ve_length = 0;
 	v->shadow = false;
-	r = access_mem(v, linear, insn, n, EMU_READ | EMU_EXEC, false, &e);
+	r = translate(v, linear, EMU_READ | EMU_EXEC, false, &bytes, &e);
+	insn = bytes;
 	done = r != EMU_OK || special(v, insn, n, &r, &e);
 	if (done && r == EMU_VE)
 		return deliver_ve(v, v->ve_length);

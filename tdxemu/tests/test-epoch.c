@@ -225,6 +225,43 @@ static void moved(void)
 	CHECK_EQ(remove_page(), 0);
 }
 
+/* What may be kept of tdxemu_access(): all, until one translation goes. */
+static void in_generation(void)
+{
+	/* The model has room for 1024 translations of 4 KiB. */
+	u64 same_place = victim + 1024 * PAGE, before;
+	struct tdxemu_vp *vp = tdxemu_vp_at(td.vp[0]);
+	struct tdxemu_access a;
+
+	host.cpu = 0;
+	before = tdxemu_tlb_generation(vp);
+	CHECK_EQ(tdxemu_access(vp, victim, TDXEMU_WRITE, &a), TDXEMU_OK);
+	CHECK_EQ(tdxemu_access(vp, victim + 8, TDXEMU_READ, &a), TDXEMU_OK);
+	CHECK_EQ(tdxemu_tlb_generation(vp), before);
+	CHECK_EQ(tdxemu_access(vp, same_place, TDXEMU_READ, &a), TDXEMU_OK);
+	CHECK(tdxemu_tlb_generation(vp) != before);
+	before = tdxemu_tlb_generation(vp);
+	tdxemu_tlb_flush(vp);
+	CHECK(tdxemu_tlb_generation(vp) != before);
+	host.cpu = 3;
+}
+
+static void generation(void)
+{
+	struct tdxemu_vp *vp = tdxemu_vp_at(td.vp[0]);
+	u64 before;
+
+	CHECK(put_state(&td, victim + 1024 * PAGE, 0, S_MAPPED, NULL));
+	meanwhile = in_generation;
+	CHECK_EQ(td_enter(&td, 0, guest_wait), EXIT_EXTERNAL_INTERRUPT);
+	before = tdxemu_tlb_generation(vp);
+	CHECK_EQ(td_enter(&td, 0, NULL), EXIT_EXTERNAL_INTERRUPT);
+	CHECK_EQ(tdxemu_tlb_generation(vp), before);
+	CHECK_EQ(td_track(&td), 0);
+	CHECK_EQ(td_enter(&td, 0, NULL), EXIT_EXTERNAL_INTERRUPT);
+	CHECK(tdxemu_tlb_generation(vp) != before);
+}
+
 void test_epoch(void)
 {
 	static const struct {
@@ -240,6 +277,7 @@ void test_epoch(void)
 		{ "an entry in the same epoch keeps the TLB", keeps_tlb },
 		{ "another vCPU on the CPU empties the TLB", other_vcpu },
 		{ "a vCPU that moved has an empty TLB", moved },
+		{ "a translation that goes is another generation", generation },
 	};
 	unsigned int i;
 
