@@ -5,7 +5,7 @@ export LINUX VM CONFIG TEST BASE ALL DROP CHECK_SINCE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test tree export kernel shell kselftest check clean \
+.PHONY: help run test tree export kernel shell kselftest check bench clean \
 	setup fetch ready
 
 run: ready		## holes and conversions in a TD, before and after [BASE=1] [VM=tdx|svm|vmx]
@@ -31,6 +31,9 @@ kselftest: ready	## one selftest in a guest, or all: TEST=name [VM=svm|vmx|tdx] 
 
 check: ready		## the patches one by one, without a guest [ALL=1] [CHECK_SINCE=COMMIT]
 	@lab/check
+
+bench: ready		## counts of the series beside those of the base [BENCH=tdx|svm|insns]
+	@bench/run $(BENCH)
 
 clean:			## removes what was built; with ALL=1 the base and build/linux too
 	@lab/clean

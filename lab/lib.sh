@@ -14,17 +14,29 @@
 #   vm_kernel VM CONFIG the kernel of that configuration for the VM.
 
 set -eu
+case ${LAB_BUILD-} in
+'' | /*) ;;
+*) export LAB_BUILD="$PWD/$LAB_BUILD" ;;
+esac
 cd "$(dirname "$0")/.."
 top=$PWD
 build=${LAB_BUILD:-$top/build}
 logs=$build/log
-mkdir -p "$logs"
 step_pid=
 
 die() {
 	printf '%s: %s\n' "${0##*/}" "$*" >&2
 	exit 1
 }
+
+# make clean removes all of it, so it is never a directory with things of others.
+if [ -n "${LAB_BUILD-}" ] && [ ! -e "$build/.lab" ]; then
+	[ -z "$(ls -A "$build" 2>/dev/null)" ] ||
+		die "LAB_BUILD=$build has other files: name a directory that is new or empty"
+	mkdir -p "$build"
+	: >"$build/.lab"
+fi
+mkdir -p "$logs"
 
 # The tree, two kernels, and the selftests need about 8 GB, one more kernel with a
 # tree of its own less than 3.

@@ -2,7 +2,7 @@
 # Sourced by the lab's own tests: a scratch build directory, patches/ and a base
 # of a few files.
 
-scratch=$(mktemp -d)
+scratch=$(mktemp -d "$build/test.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 export LAB_BUILD="$scratch/build" LAB_PATCHES="$scratch/patches"
 export LINUX="$scratch/linux.tar" LAB_PIN="$scratch/pin"

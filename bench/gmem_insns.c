@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What KVM does to map private memory and to take some of it away, in instructions
+ * of the host's kernel: to be run where the TSC counts those (QEMU -icount shift=0).
+ * Prints "lab: bench WHAT: INSTRUCTIONS".
+ *
+ *	gmem_insns 4k|2m	size of the file's folios
+ *
+ * Each is measured ROUNDS times in a VM of its own and the least is printed: a timer
+ * interrupt in between is not what is to be known.
+ */
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/sizes.h>
+
+#include "test_util.h"
+#include "kvm_util.h"
+#include "processor.h"
+
+#ifndef GUEST_MEMFD_FLAG_HUGEPAGE
+#define GUEST_MEMFD_FLAG_HUGEPAGE 0
+#endif
+
+#define BENCH_SLOT	10
+#define BENCH_GPA	SZ_4G
+#define BENCH_SIZE	SZ_16M
+#define ROUNDS		7
+
+static struct kvm_vm *vm;
+static struct kvm_vcpu *vcpu;
+static int fd;
+
+static void pre_fault(u64 offset, u64 size)
+{
+	struct kvm_pre_fault_memory range = { .gpa = BENCH_GPA + offset, .size = size };
+
+	while (range.size)
+		vcpu_ioctl(vcpu, KVM_PRE_FAULT_MEMORY, &range);
+}
+
+static void allocate(u64 offset, u64 size)
+{
+	kvm_fallocate(fd, FALLOC_FL_KEEP_SIZE, offset, size);
+}
+
+static void punch(u64 offset, u64 size)
+{
+	kvm_fallocate(fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, offset, size);
+}
+
+static void convert(u64 offset, u64 size)
+{
+	vm_mem_set_shared(vm, BENCH_GPA + offset, size);
+}
+
+static const struct {
+	const char *name;
+	void (*op)(u64 offset, u64 size);
+	u64 offset, size;
+	bool mapped;		/* before */
+} steps[] = {
+	{ "allocate 16 MiB", allocate, 0, SZ_16M, false },
+	{ "map 16 MiB", pre_fault, 0, SZ_16M, false },
+	{ "hole of 4 KiB", punch, SZ_2M + SZ_4K * 100, SZ_4K, true },
+	{ "hole of 2 MiB", punch, SZ_2M * 3, SZ_2M, true },
+	{ "hole of 3 MiB in two leaves", punch, SZ_2M * 4 + SZ_512K, SZ_2M + SZ_1M, true },
+	{ "hole of 16 MiB", punch, 0, SZ_16M, true },
+	{ "to shared, 4 KiB", convert, SZ_2M + SZ_4K * 100, SZ_4K, true },
+	{ "to shared, 2 MiB", convert, SZ_2M * 3, SZ_2M, true },
+	{ "to shared, 16 MiB", convert, 0, SZ_16M, true },
+};
+
+static u64 now(void)
+{
+	u32 low, high;
+
+	asm volatile("lfence; rdtsc; lfence" : "=a"(low), "=d"(high) :: "memory");
+	return low | (u64)high << 32;
+}
+
+static u64 measure(int step, u64 flags, void *shared)
+{
+	const struct vm_shape shape = {
+		.mode = VM_MODE_DEFAULT,
+		.type = KVM_X86_SW_PROTECTED_VM,
+	};
+	u64 t;
+
+	vm = vm_create_shape_with_one_vcpu(shape, &vcpu, NULL);
+	fd = vm_create_guest_memfd(vm, BENCH_SIZE, flags);
+	vm_set_user_memory_region2(vm, BENCH_SLOT, KVM_MEM_GUEST_MEMFD, BENCH_GPA,
+				   BENCH_SIZE, shared, fd, 0);
+	vm_mem_set_private(vm, BENCH_GPA, BENCH_SIZE);
+	/* Tables that the VM needs for anything at all. */
+	pre_fault(0, SZ_2M);
+	punch(0, SZ_2M);
+	if (steps[step].op != allocate)
+		allocate(0, BENCH_SIZE);
+	if (steps[step].mapped)
+		pre_fault(0, BENCH_SIZE);
+
+	t = now();
+	steps[step].op(steps[step].offset, steps[step].size);
+	t = now() - t;
+
+	close(fd);
+	kvm_vm_free(vm);
+	return t;
+}
+
+int main(int argc, char *argv[])
+{
+	u64 flags = 0, least, t;
+	void *shared;
+	int i, round;
+
+	TEST_REQUIRE(kvm_check_cap(KVM_CAP_VM_TYPES) & BIT(KVM_X86_SW_PROTECTED_VM));
+	TEST_REQUIRE(kvm_is_tdp_enabled());
+	TEST_ASSERT(argc == 2, "Usage: %s 4k|2m", argv[0]);
+	if (!strcmp(argv[1], "2m")) {
+		flags = GUEST_MEMFD_FLAG_HUGEPAGE;
+		TEST_REQUIRE(flags);
+	}
+	pin_self_to_any_cpu();
+
+	/* Shared memory of the slot, aligned like the private, and never touched. */
+	shared = kvm_mmap(BENCH_SIZE + SZ_2M, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+
+	for (i = 0; i < ARRAY_SIZE(steps); i++) {
+		for (least = -1ull, round = 0; round < ROUNDS; round++) {
+			t = measure(i, flags, align_ptr_up(shared, SZ_2M));
+			least = min(least, t);
+		}
+		printf("lab: bench %s: %llu\n", steps[i].name, (unsigned long long)least);
+	}
+	return 0;
+}
