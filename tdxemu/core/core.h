@@ -40,7 +40,7 @@ static inline u32 level_pages(unsigned int level)
 
 /*
  * PAMT entry, 16 bytes. word is, by type of the page: NDA of 4 KiB: what is left
- * to write back, WB_*; REG and EPT: BEPOCH in bits 63:40, in bits 39:0 the guest
+ * to write back, WB_* (WB_FAILED: of a call that failed after it had written); REG and EPT: BEPOCH in bits 63:40, in bits 39:0 the guest
  * page number (of an EPT page: of the entry that links it).
  */
 struct pamt {
@@ -56,6 +56,7 @@ struct pamt {
 #define EPOCH_MAX	(1ull << (64 - BEPOCH_SHIFT))
 
 #define WB_DIRTY	(1ull << 63)
+#define WB_FAILED	(1ull << 62)
 #define WB_HKID(w)	((u32)((w) >> 32 & 0xffff))
 #define WB_GEN(w)	((u32)(w))
 
@@ -238,9 +239,9 @@ struct module_state {
 	u32 global_hkid;
 	struct tdmr tdmr[TDXEMU_MAX_TDMRS];
 	unsigned int nr_tdmr;
-	struct rwtry kot_lock, wb_lock;
+	struct rwtry kot_lock, wb_lock[TDXEMU_MAX_PACKAGES];
 	struct kot kot[TDXEMU_MAX_KEYIDS];	/* by HKID - first_keyid */
-	bool wb_interrupted[TDXEMU_MAX_PACKAGES];
+	u64 wb_noted[TDXEMU_MAX_PACKAGES];	/* an interrupted CACHE.WB is for these */
 	u64 tds;		/* first of the list, 0: none */
 };
 
@@ -305,6 +306,7 @@ u64 page_free_operand(struct call *c, u64 hpa, u32 op, unsigned int level,
 		      struct page_ref *r);
 void page_assign(struct page_ref *r, u8 type, struct tdxemu_td *td, u64 gpn);
 void page_release(struct page_ref *r, struct tdxemu_td *td, u32 hkid, bool dirty);
+void page_written(struct page_ref *r, u32 hkid);
 void set_bepoch(struct pamt *e, u64 epoch);
 static inline u64 bepoch(const struct pamt *e)
 {

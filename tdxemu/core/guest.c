@@ -165,9 +165,7 @@ static enum tdxemu_access_result exit_at(struct tdxemu_access *a, u64 gpa, u64 q
 
 static bool pending_ve_off(struct tdxemu_td *td)
 {
-	if (td->config_flags & CONFIG_FLEXIBLE_PENDING_VE)
-		return ld(&td->td_ctls) & TD_CTLS_PENDING_VE_OFF;
-	return td->attributes & ATTR_SEPT_VE_DISABLE;
+	return ld(&td->td_ctls) & TD_CTLS_PENDING_VE_OFF;
 }
 
 /**
@@ -309,7 +307,9 @@ u64 tdxemu_vp_info(struct tdxemu_vp *vp, u64 gpr[16])
 	gpr[2] = td->attributes;
 	gpr[8] = td->nr_vcpus | (u64)td->max_vcpus << 32;
 	gpr[9] = vp->index;
-	gpr[10] = gpr[11] = 0;
+	/* TDG.SYS.RD and its kin may be called. */
+	gpr[10] = 1;
+	gpr[11] = 0;
 	return 0;
 }
 

@@ -80,7 +80,7 @@ u64 page_lock(struct call *c, u64 hpa, u32 op, unsigned int level, bool excl,
 	if (!usable(hpa))
 		return ST_OPERAND_ADDR_RANGE_ERROR | op;
 	if (!aligned(hpa, level_size(level)))
-		return (level ? ST_PAGE_METADATA_INCORRECT : ST_OPERAND_INVALID) | op;
+		return ST_OPERAND_INVALID | op;
 	for (l = 2; l > level; l--) {
 		struct pamt *e = pamt_at(hpa, l);
 
@@ -120,6 +120,19 @@ static bool still_dirty(const struct pamt *e)
 	return k->gen == WB_GEN(w);
 }
 
+/*
+ * Has a call that failed left its lines in a page that is now to be written with
+ * the same key? Who only repeats the call need not write back in between.
+ */
+static bool repeated(struct call *c, const struct pamt *e, u32 op)
+{
+	u32 hkid = c->leaf == MNG_CREATE || !c->td ? sys->global_hkid : c->td->hkid;
+
+	return (ld(&e->word) & WB_FAILED) && WB_HKID(ld(&e->word)) == hkid &&
+	       (c->leaf == MNG_CREATE || c->leaf == MNG_ADDCX ||
+		(c->leaf == MEM_PAGE_DEMOTE && op == OP_R8));
+}
+
 /**
  * page_free_operand() - a page operand that must be free
  *
@@ -146,7 +159,7 @@ u64 page_free_operand(struct call *c, u64 hpa, u32 op, unsigned int level,
 	for (i = 0; i < level_pages(level); i++) {
 		struct pamt *e = pamt_at(hpa + i * PAGE, 0);
 
-		if (e->type == PT_NDA && still_dirty(e))
+		if (e->type == PT_NDA && still_dirty(e) && !repeated(c, e, op))
 			violation(c, TDXEMU_RULE_WRITE_BACK,
 				  "page %0 is used again, its lines of HKID %1 are not written back",
 				  hpa + i * PAGE, WB_HKID(e->word), 0, 0);
@@ -219,6 +232,22 @@ void page_release(struct page_ref *r, struct tdxemu_td *td, u32 hkid, bool dirty
 		atomic_add(&td->pages, -(s64)level_pages(r->level));
 	if (!dirty)
 		give_back(r->hpa, level_pages(r->level));
+}
+
+/**
+ * page_written() - a call fails that has written a page with the TD's key
+ * @r: the page, 4 KiB, free, locked for writing; it stays free
+ * @hkid: the key
+ *
+ * The host has to write it back as if the module had owned it.
+ */
+void page_written(struct page_ref *r, u32 hkid)
+{
+	bool known = ld(&r->e->word) & WB_DIRTY;
+
+	st(&r->e->word, WB_DIRTY | WB_FAILED | (u64)hkid << 32 | kot_of(hkid)->gen);
+	if (!known && sys->p.owned)
+		sys->p.owned(r->hpa, 1, true);
 }
 
 void set_bepoch(struct pamt *e, u64 epoch)
@@ -318,8 +347,7 @@ u64 phymem_page_wbinvd(struct call *c)
 	struct page_ref r;
 	u64 s;
 
-	if (!kot_of(hkid))
-		return ST_OPERAND_INVALID | OP_RCX;
+	/* The module does not look at the HKID; that it is the right one is our rule. */
 	s = page_lock(c, hpa, OP_RCX, 0, false, &r);
 	if (s)
 		return s;

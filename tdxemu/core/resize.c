@@ -27,19 +27,21 @@ static u64 restart(struct call *c)
 
 static u64 begin(struct call *c, u64 *gpa, struct sept_ref *r)
 {
+	/* Bit 0 of DEMOTE: where L2 pages go. There are none, so it has no effect. */
+	u64 flags = c->rdx & (PAGE - 1) & ~(c->leaf == MEM_PAGE_DEMOTE ? 1ull : 0);
 	unsigned int level;
 	u64 s;
 
-	s = td_get(c, c->rdx & ~(PAGE - 1), OP_RDX, false, BUILD_OR_RUN);
 	c->a->rcx = c->a->rdx = 0;
+	if (flags)
+		return ST_OPERAND_INVALID | OP_RDX;
+	s = td_get(c, c->rdx & ~(PAGE - 1), OP_RDX, false, BUILD_OR_RUN);
 	if (s)
 		return s;
-	/* Bit 0: where L2 pages go. There are none, so it has no effect. */
-	if (c->rdx & (PAGE - 1) & ~1ull)
-		return ST_OPERAND_INVALID | OP_RDX;
 	s = sept_operand(c, c->rcx, 1, 2, gpa, &level);
+	/* PROMOTE takes a table out of the tree. */
 	if (!s)
-		s = sept_lock_tree(c, false);
+		s = sept_lock_tree(c, c->leaf == MEM_PAGE_PROMOTE);
 	if (!s)
 		s = sept_find(c, *gpa, level, r);
 	return s;
@@ -99,11 +101,15 @@ u64 mem_page_demote(struct call *c)
 	e = usable_entry(r.e);
 	for (i = 0; i < 512; i++)
 		st(&table[i], e + i * step);
-	if (interrupted(c))
+	if (interrupted(c)) {
+		page_written(&page, td->hkid);
 		return restart(c);
+	}
 	s = page_lock(c, hpa, OP_RCX, r.level, true, &large);
-	if (s)
+	if (s) {
+		page_written(&page, td->hkid);
 		return sept_info(c, &r, s);
+	}
 	tlb_stale(c, td, hpa, r.level);
 	pamt_demote(td, hpa, r.level, gpa);
 	page_assign(&page, PT_EPT, td, gpa / PAGE);
@@ -127,7 +133,10 @@ static void unlock_children(u64 *table, unsigned int n)
 		__atomic_and_fetch(&table[n], ~E_LOCK, __ATOMIC_RELEASE);
 }
 
-/* Lock all children, or none: an ACCEPT may be at one of them. */
+/*
+ * Lock all children, or none. The real module takes no lock here and finds that an
+ * entry which an ACCEPT is at differs; this one must not be surprised later.
+ */
 static bool lock_children(u64 *table)
 {
 	unsigned int i;
@@ -195,15 +204,15 @@ u64 mem_page_promote(struct call *c)
 	if (e_is_leaf(r.e) || sept_state(r.e) == S_FREE)
 		return sept_info(c, &r, ST_EPT_ENTRY_STATE_INCORRECT | OP_RCX);
 	hpa = r.e & E_ADDR;
-	s = sept_check_blocked(c, &r, pamt_at(hpa, 0), hpa, gpa, OP_RCX);
+	s = page_lock(c, hpa, OP_RCX, 0, true, &page);
+	if (!s)
+		s = sept_check_blocked(c, &r, pamt_at(hpa, 0), hpa, gpa, OP_RCX);
 	if (s)
 		return s;
-	s = page_lock(c, hpa, OP_RCX, 0, true, &page);
-	if (s)
-		return sept_info(c, &r, s);
 	table = va(hpa);
+	/* One that a guest is at is not like the others. */
 	if (!lock_children(table))
-		return sept_info(c, &r, ST_OPERAND_BUSY | OP_RCX);
+		return sept_info(c, &r, ST_EPT_INVALID_PROMOTE_CONDITIONS | OP_RCX);
 	if (!mergeable(td, table, r.level, &e)) {
 		unlock_children(table, 512);
 		return sept_info(c, &r, ST_EPT_INVALID_PROMOTE_CONDITIONS | OP_RCX);

@@ -308,7 +308,7 @@ u64 mem_range_unblock(struct call *c)
 		return s;
 	if (!blocked(r.e))
 		return wrong_state(c, &r);
-	s = sept_check_blocked(c, &r, target(&r), r.e & E_ADDR, gpa, OP_TREE);
+	s = sept_check_blocked(c, &r, target(&r), r.e & E_ADDR, gpa, OP_RCX);
 	if (s)
 		return s;
 	sept_set(c->td, &r, unblocked(r.e));
@@ -353,12 +353,11 @@ u64 mem_page_remove(struct call *c)
 		return wrong_state(c, &r);
 	r.e = without_progress(r.e, r.level);
 	hpa = r.e & E_ADDR;
-	s = sept_check_blocked(c, &r, target(&r), hpa, gpa, OP_RCX);
+	s = page_lock(c, hpa, OP_RCX, r.level, true, &page);
+	if (!s)
+		s = sept_check_blocked(c, &r, target(&r), hpa, gpa, OP_RCX);
 	if (s)
 		return s;
-	s = page_lock(c, hpa, OP_RCX, r.level, true, &page);
-	if (s)
-		return sept_info(c, &r, s);
 	tlb_stale(c, td, hpa, r.level);
 	sept_set(td, &r, E_FREE);
 	atomic_add(&td->chldcnt, -(s64)level_pages(r.level));
@@ -382,16 +381,15 @@ u64 mem_sept_remove(struct call *c)
 	if (e_is_leaf(r.e) || sept_state(r.e) == S_FREE)
 		return wrong_state(c, &r);
 	hpa = r.e & E_ADDR;
-	s = sept_check_blocked(c, &r, target(&r), hpa, gpa, OP_RCX);
+	s = page_lock(c, hpa, OP_RCX, 0, true, &page);
+	if (!s)
+		s = sept_check_blocked(c, &r, target(&r), hpa, gpa, OP_RCX);
 	if (s)
 		return s;
 	table = va(hpa);
 	for (i = 0; i < 512; i++)
-		if (ld(&table[i]) != E_FREE)
-			return ST_EPT_PAGE_NOT_FREE;
-	s = page_lock(c, hpa, OP_RCX, 0, true, &page);
-	if (s)
-		return sept_info(c, &r, s);
+		if ((ld(&table[i]) & ~E_HOST) != E_FREE)
+			return ST_EPT_PAGE_NOT_FREE | OP_RCX;
 	sept_set(td, &r, E_FREE);
 	atomic_add(&td->chldcnt, -1);
 	page_release(&page, td, td->hkid, true);
@@ -405,7 +403,12 @@ u64 mem_sept_rd(struct call *c)
 	u64 gpa, s;
 
 	s = mem_begin(c, false, BUILD_OR_RUN, 0, 4, false, &gpa, &r);
-	return s ? s : sept_info(c, &r, 0);
+	if (s)
+		return s;
+	s = sept_info(c, &r, 0);
+	/* Where tables are, and what is dirty, is the module's own affair. */
+	c->a->rcx &= ~(e_is_leaf(r.e) ? E_D : E_ADDR);
+	return s;
 }
 
 u64 mem_page_relocate(struct call *c)
@@ -419,7 +422,7 @@ u64 mem_page_relocate(struct call *c)
 	if (s)
 		return s;
 	td = c->td;
-	if (!e_is_leaf(r.e) || !blocked(r.e))
+	if (!e_is_leaf(r.e))
 		return wrong_state(c, &r);
 	hpa = r.e & E_ADDR;
 	s = sept_check_blocked(c, &r, target(&r), hpa, gpa, OP_RCX);

@@ -212,8 +212,7 @@ u64 sys_lp_init(struct call *c)
 
 	if (s)
 		return s;
-	if (sys->state != SYSINIT_DONE && sys->state != SYSCONFIG_DONE &&
-	    sys->state != SYS_READY)
+	if (sys->state != SYSINIT_DONE)
 		return ST_SYS_LP_INIT_NOT_PENDING;
 	if (sys->lp_done[c->cpu])
 		return ST_SYS_LP_INIT_DONE;

@@ -56,7 +56,7 @@ u64 td_check(struct call *c, unsigned int op_states)
 	if (s)
 		return s;
 	if (!(STATE(td->op_state) & op_states))
-		return ST_OP_STATE_INCORRECT;
+		return ST_OP_STATE_INCORRECT | td->op_state;
 out:
 	if (fault_hit(c, TDXEMU_FAULT_STATUS, 0, &s))
 		return s;
@@ -98,19 +98,23 @@ u64 mng_create(struct call *c)
 	struct kot *k;
 	u64 s;
 
-	s = page_free_operand(c, c->rcx, OP_RCX, 0, &r);
-	if (s)
-		return s;
 	k = kot_of(c->rdx);
 	if (c->rdx >> 16 || !k)
 		return ST_OPERAND_INVALID | OP_RDX;
+	s = page_free_operand(c, c->rcx, OP_RCX, 0, &r);
+	if (s)
+		return s;
 	s = call_lock(c, &sys->kot_lock, true, OP_KOT, ST_OPERAND_BUSY | OP_KOT);
 	if (s)
 		return s;
 	if (k->state != KOT_FREE)
 		return ST_HKID_NOT_FREE;
-	if (fault_hit(c, TDXEMU_FAULT_ENTROPY, 0, NULL))
+	/* The TDR is cleared before there is a key. */
+	if (fault_hit(c, TDXEMU_FAULT_ENTROPY, 0, NULL)) {
+		memset(va(c->rcx), 0, PAGE);
+		page_written(&r, sys->global_hkid);
 		return ST_RND_NO_ENTROPY;
+	}
 	if (k->oracle_wb)
 		violation(c, TDXEMU_RULE_HKID_REUSE,
 			  "HKID %0 is used again, packages %1 have not written back its lines",
@@ -142,8 +146,13 @@ u64 mng_addcx(struct call *c)
 	s = page_free_operand(c, c->rcx, OP_RCX, 0, &r);
 	if (s)
 		return s;
-	page_assign(&r, PT_TDCX, td, 0);
 	memset(va(c->rcx), 0, PAGE);
+	/* With the last page the module draws random numbers for the TD. */
+	if (td->nr_tdcx == NR_TDCX - 1 && fault_hit(c, TDXEMU_FAULT_ENTROPY, 0, NULL)) {
+		page_written(&r, td->hkid);
+		return ST_RND_NO_ENTROPY;
+	}
+	page_assign(&r, PT_TDCX, td, 0);
 	td->tdcx[td->nr_tdcx++] = c->rcx;
 	atomic_add(&td->chldcnt, 1);
 	return 0;
@@ -244,6 +253,8 @@ u64 mng_init(struct call *c)
 	td->top = p->eptp >> 3 & 7;
 	td->gpaw = p->config_flags & CONFIG_MAX_GPAW ? 52 : 48;
 	memcpy(td->cpuid, p->cpuid, sizeof(td->cpuid));
+	/* The guest may change it later if the pending #VE is flexible. */
+	td->td_ctls = td->attributes & ATTR_SEPT_VE_DISABLE ? TD_CTLS_PENDING_VE_OFF : 0;
 	td->epoch = 1;
 	td->refcount[0] = td->refcount[1] = 0;
 	root = sept_root(td);
@@ -325,10 +336,8 @@ u64 mr_extend(struct call *c)
 		s = sept_find(c, gpa, 0, &r);
 	if (s)
 		return s;
-	if (sept_state(r.e) == S_FREE)
-		return sept_info(c, &r, ST_EPT_ENTRY_NOT_PRESENT);
 	if (sept_state(r.e) != S_MAPPED)
-		return sept_info(c, &r, ST_EPT_ENTRY_STATE_INCORRECT | OP_RCX);
+		return sept_info(c, &r, ST_EPT_ENTRY_NOT_PRESENT);
 	c->td->extended++;
 	return 0;
 }

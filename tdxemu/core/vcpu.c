@@ -16,15 +16,19 @@ u64 *vp_slot(struct tdxemu_td *td, u32 index)
 /*
  * A vCPU as an operand, and its TD. Two leaves at one vCPU exclude each other: the
  * real module needs no lock for that, as both would be on one LP.
+ *
+ * VP.INIT of version 1 adds to the list of the TD's x2APIC IDs: it is alone at
+ * the TD, and at the vCPU.
  */
 static u64 vp_get(struct call *c, u64 pa, unsigned int op_states, struct tdxemu_vp **vp)
 {
+	bool excl = c->leaf == VP_INIT && c->version;
 	struct page_ref r;
 	struct tdxemu_vp *v;
 	u64 s;
 
-	/* The PAMT entry for reading: nobody reclaims it. */
-	s = page_lock(c, pa, OP_RCX, 0, false, &r);
+	/* The PAMT entry: nobody reclaims it. */
+	s = page_lock(c, pa, OP_RCX, 0, excl, &r);
 	if (s)
 		return s;
 	if (r.e->type != PT_TDVPR)
@@ -35,18 +39,24 @@ static u64 vp_get(struct call *c, u64 pa, unsigned int op_states, struct tdxemu_
 		return ST_PAGE_METADATA_INCORRECT | OP_RCX;
 	}
 	*vp = v;
-	s = td_lock(c, v->td_pa, OP_TDR, false);
+	s = td_lock(c, v->td_pa, OP_TDR, excl);
 	if (s)
 		return s;
-	if (c->leaf != VP_FLUSH) {
+	if (c->leaf == VP_FLUSH) {
+		/* Of a TD that is fatal, too. */
+		if (c->td->lifecycle != LC_KEYS_CONFIGURED)
+			return ST_TD_KEYS_NOT_CONFIGURED;
+	} else {
 		s = td_check(c, op_states);
 		if (s)
 			return s;
+		/* The state comes before the association. */
+		if (atomic_get(&v->state) == VP_ACTIVE && atomic_get(&v->inside))
+			return ST_VCPU_STATE_INCORRECT;
+		if (c->leaf != VP_INIT && atomic_get(&v->cpu) != NONE &&
+		    atomic_get(&v->cpu) != (s32)c->cpu)
+			return ST_VCPU_ASSOCIATED;
 	}
-	/* It may be running there, with its lock held. */
-	if (c->leaf != VP_INIT && atomic_get(&v->cpu) != NONE &&
-	    atomic_get(&v->cpu) != (s32)c->cpu)
-		return ST_VCPU_ASSOCIATED;
 	return call_lock(c, &v->lock, true, OP_TDVPS, ST_OPERAND_BUSY | OP_RCX);
 }
 
@@ -132,11 +142,7 @@ static bool apic_id_taken(struct tdxemu_td *td, u32 apic_id)
 	return false;
 }
 
-/*
- * The list of vCPUs belongs to whoever holds the TD's list lock; the real module
- * takes the TDR for writing at times. Here the op_state lock would do, but it is
- * held for reading: the core's own lock guards the few lines.
- */
+/* The core's own lock guards the list of vCPUs against VP.INIT of version 0. */
 u64 vp_init(struct call *c)
 {
 	struct tdxemu_vp_init init;
@@ -160,7 +166,7 @@ u64 vp_init(struct call *c)
 	if (td->nr_vcpus == td->max_vcpus)
 		s = ST_MAX_VCPUS_EXCEEDED;
 	else if (apic_id_taken(td, vp->apic_id))
-		s = ST_OPERAND_INVALID | OP_R8;
+		s = ST_X2APIC_ID_NOT_UNIQUE | vp->apic_id;
 	if (!s) {
 		vp->index = td->nr_vcpus;
 		st(vp_slot(td, vp->index), vp->pa);
@@ -320,10 +326,9 @@ u64 vp_flush(struct call *c)
 
 	if (s)
 		return s;
-	if (vp->cpu == NONE)
-		return ST_VCPU_NOT_ASSOCIATED;
+	/* Not with this CPU; with another one is no different. */
 	if (vp->cpu != (s32)c->cpu)
-		return ST_VCPU_ASSOCIATED;
+		return ST_VCPU_NOT_ASSOCIATED;
 	tlb_drop(vp);
 	atomic_set_to(&vp->cpu, NONE);
 	atomic_add(&c->td->nr_associated, -1);
@@ -474,7 +479,7 @@ struct tdxemu_vp *tdxemu_vp_at(u64 tdvpr_pa)
 	return vp->magic == VP_MAGIC ? vp : NULL;
 }
 
-/* Register n of an exit; NULL for RAX, RCX and RSP, which are never passed. */
+/* Register n of an exit; NULL for RAX, RCX, RSP and RBP, which are not passed. */
 static u64 *exit_reg(struct tdxemu_args *a, unsigned int n)
 {
 	u64 *const reg[16] = {
@@ -498,11 +503,14 @@ static u64 *exit_reg(struct tdxemu_args *a, unsigned int n)
 u64 tdxemu_vmcall(struct tdxemu_vp *vp, const u64 gpr[16], struct tdxemu_args *exit)
 {
 	struct tdxemu_td *td = tdxemu_vp_td(vp);
-	u64 allowed = 0xffec, mask = gpr[1];
+	u64 allowed = 0xffffffec, mask = gpr[1];
 	unsigned int i;
 
-	/* Bits 0, 1, 4 never. RBP is not among the registers of an exit here. */
-	if ((td->config_flags & CONFIG_NO_RBP_MOD) || !exit_reg(exit, 5))
+	/*
+	 * Bits 0, 1, 4 never. Those above 15 are for XMM registers, which are not
+	 * passed here, nor is RBP: the host's side of the call has neither.
+	 */
+	if (td->config_flags & CONFIG_NO_RBP_MOD)
 		allowed &= ~(1ull << 5);
 	if (mask & ~allowed) {
 		trace_guest(vp, TDG_CALL_VP_VMCALL, mask, ST_OPERAND_INVALID | OP_RCX);
@@ -511,7 +519,7 @@ u64 tdxemu_vmcall(struct tdxemu_vp *vp, const u64 gpr[16], struct tdxemu_args *e
 	memset(exit, 0, sizeof(*exit));
 	exit->rcx = mask;
 	for (i = 0; i < 16; i++)
-		if (mask >> i & 1)
+		if ((mask >> i & 1) && exit_reg(exit, i))
 			*exit_reg(exit, i) = gpr[i];
 	vp->vmcall_mask = mask | 1ull << 63;
 	return 0;
@@ -533,7 +541,7 @@ void tdxemu_vmcall_resume(struct tdxemu_vp *vp, u64 gpr[16],
 	if (!(vp->vmcall_mask >> 63))
 		return;
 	for (i = 0; i < 16; i++)
-		if (vp->vmcall_mask >> i & 1)
+		if ((vp->vmcall_mask >> i & 1) && exit_reg((struct tdxemu_args *)args, i))
 			gpr[i] = *exit_reg((struct tdxemu_args *)args, i);
 	gpr[0] = 0;
 	vp->vmcall_mask = 0;

@@ -247,7 +247,28 @@ static void remove_page(struct mtd *t, const struct where *w)
 static void demote(struct mtd *t, const struct where *w, u64 hpa)
 {
 	compare(MEM_PAGE_DEMOTE, call(MEM_PAGE_DEMOTE, rcx(w), t->td.tdr, hpa, 0),
-		model_demote(&m, t, w, hpa));
+		model_demote(&m, t, w, hpa, false));
+}
+
+/* An interrupt comes when it has filled the new page. */
+static void demote_interrupted(struct mtd *t, const struct where *w, u64 hpa)
+{
+	struct answer a = model_demote(&m, t, w, hpa, true);
+	u64 got;
+
+	host.irq = true;
+	got = call(MEM_PAGE_DEMOTE, rcx(w), t->td.tdr, hpa, 0);
+	host.irq = false;
+	if (a.status == ST_INTERRUPTED_RESTARTABLE) {
+		same("DEMOTE", got, a.status);
+		same("RCX", out.rcx, rcx(w));
+		same("RDX", out.rdx, t->td.tdr);
+		/* What the host does if it gives up: the next call is for anything. */
+		compare(MEM_RANGE_UNBLOCK, call(MEM_RANGE_UNBLOCK, rcx(w), t->td.tdr, 0, 0),
+			model_unblock(&m, t, w));
+		return;
+	}
+	compare(MEM_PAGE_DEMOTE, got, a);
 }
 
 static void promote(struct mtd *t, const struct where *w)
@@ -261,7 +282,7 @@ static void write_back(u64 hpa, unsigned int hkid)
 	compare(PHYMEM_PAGE_WBINVD, wbinvd(hkid, hpa), model_wbinvd(&m, hpa, hkid));
 }
 
-#define HOST_OPS	19
+#define HOST_OPS	20
 
 /* Single calls, and what hosts do in a row: random input rarely hits on that. */
 static void host_op(u8 op, struct mtd *t)
@@ -339,6 +360,11 @@ static void host_op(u8 op, struct mtd *t)
 		block(t, &w);
 		track(t);
 		unblock(t, &w);
+		break;
+	case 19:
+		block(t, &large);
+		track(t);
+		demote_interrupted(t, &large, m.table[byte() % M_TABLES]);
 		break;
 	}
 	host.cpu = cpu;

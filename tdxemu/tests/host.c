@@ -228,11 +228,11 @@ static void must(u64 status, const char *what)
 
 #define MUST(...)	must(call(__VA_ARGS__), #__VA_ARGS__)
 
-void host_boot(const struct boot *b)
+/* What the host does with a module that is just loaded. */
+static void boot(void)
 {
 	unsigned int i;
 
-	host_init(b);
 	MUST(SYS_INIT, 0, 0, 0, 0);
 	for (i = 0; i < NR_CPUS; i++) {
 		host.cpu = i;
@@ -248,6 +248,23 @@ void host_boot(const struct boot *b)
 	do
 		MUST(SYS_TDMR_INIT, 0, 0, 0, 0);
 	while (out.rdx < TDMR_SIZE);
+}
+
+void host_boot(const struct boot *b)
+{
+	host_init(b);
+	boot();
+}
+
+/* The same with host.p as the caller has changed it; call host_boot() before. */
+void host_boot_platform(void)
+{
+	tdxemu_init(&host.p);
+	memset(owned_map, 0, RAM_SIZE / PAGE);
+	host.next_4k = 2 * MB;
+	host.next_2m = TDMR_SIZE;
+	alive = 0;
+	boot();
 }
 
 u64 host_page(void)
@@ -376,7 +393,7 @@ bool td_end_key(struct td *td)
 		/* On whichever CPU it is. */
 		for (host.cpu = 0; host.cpu < NR_CPUS; host.cpu++) {
 			s = call(VP_FLUSH, td->vp[i], 0, 0, 0);
-			if (s != ST_VCPU_ASSOCIATED)
+			if (s != ST_VCPU_NOT_ASSOCIATED)
 				break;
 		}
 		if (s && s != ST_VCPU_NOT_ASSOCIATED)

@@ -65,6 +65,7 @@ struct boot {
 
 void host_init(const struct boot *b);
 void host_boot(const struct boot *b);
+void host_boot_platform(void);
 u64 *host_tdmr_info(unsigned int n);
 void *host_va(u64 hpa);
 u64 host_page(void);

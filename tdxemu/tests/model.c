@@ -72,14 +72,14 @@ static bool tracked(struct mtd *t, const struct entry *e)
 }
 
 static bool may_go(struct mtd *t, const struct entry *e, unsigned int level,
-		   u64 op, struct answer *a)
+		   struct answer *a)
 {
 	if (!e->blocked) {
 		*a = fail_at(ST_GPA_RANGE_NOT_BLOCKED, e, level);
 		return false;
 	}
 	if (!tracked(t, e)) {
-		*a = fail(ST_TLB_TRACKING_NOT_DONE | op);
+		*a = fail(ST_TLB_TRACKING_NOT_DONE | OP_RCX);
 		return false;
 	}
 	return true;
@@ -90,8 +90,6 @@ static bool take(struct model *m, u64 hpa, unsigned int level)
 {
 	unsigned int i, n = level ? 512 : 1;
 
-	if (level && hpa & (2 * MB - 1))
-		return false;
 	for (i = 0; i < n; i++)
 		if (model_page(m, hpa + i * PAGE)->used)
 			return false;
@@ -123,6 +121,8 @@ struct answer model_aug(struct model *m, struct mtd *t, const struct where *w, u
 		return a;
 	if (e->kind != FREE)
 		return fail_at(ST_EPT_ENTRY_STATE_INCORRECT, e, w->level);
+	if (w->level && hpa & (2 * MB - 1))
+		return fail(ST_OPERAND_INVALID | OP_R8);
 	if (!take(m, hpa, w->level))
 		return fail(ST_PAGE_METADATA_INCORRECT | OP_R8);
 	*e = (struct entry){ .kind = LEAF, .pending = true, .hpa = hpa };
@@ -167,7 +167,7 @@ struct answer model_unblock(struct model *m, struct mtd *t, const struct where *
 		return a;
 	if (!e->blocked)
 		return fail_at(ST_EPT_ENTRY_STATE_INCORRECT, e, w->level);
-	if (!may_go(t, e, w->level, OP_TREE, &a))
+	if (!may_go(t, e, w->level, &a))
 		return a;
 	e->blocked = false;
 	return ok(0);
@@ -194,7 +194,7 @@ struct answer model_remove(struct model *m, struct mtd *t, const struct where *w
 		return a;
 	if (e->kind != LEAF)
 		return fail_at(ST_EPT_ENTRY_STATE_INCORRECT, e, w->level);
-	if (!may_go(t, e, w->level, OP_RCX, &a))
+	if (!may_go(t, e, w->level, &a))
 		return a;
 	hpa = e->hpa;
 	give(m, t, hpa, w->level);
@@ -211,29 +211,39 @@ struct answer model_sept_remove(struct model *m, struct mtd *t, const struct whe
 
 	if (r->large.kind != TABLE)
 		return fail_at(ST_EPT_ENTRY_STATE_INCORRECT, &r->large, 1);
-	if (!may_go(t, &r->large, 1, OP_RCX, &a))
+	if (!may_go(t, &r->large, 1, &a))
 		return a;
 	for (i = 0; i < 512; i++)
 		if (r->small[i].kind != FREE)
-			return fail(ST_EPT_PAGE_NOT_FREE);
+			return fail(ST_EPT_PAGE_NOT_FREE | OP_RCX);
 	give(m, t, hpa, 0);
 	r->large = (struct entry){ .kind = FREE };
 	return ok(hpa);
 }
 
-struct answer model_demote(struct model *m, struct mtd *t, const struct where *w, u64 hpa)
+struct answer model_demote(struct model *m, struct mtd *t, const struct where *w, u64 hpa,
+			   bool interrupt)
 {
 	struct region *r = &t->region[w->region];
 	struct entry old = r->large;
+	struct mpage *p;
 	struct answer a;
 	unsigned int i;
 
 	if (old.kind != LEAF)
 		return fail_at(ST_EPT_ENTRY_STATE_INCORRECT, &old, 1);
-	if (!may_go(t, &old, 1, OP_RCX, &a))
+	if (!may_go(t, &old, 1, &a))
 		return a;
+	/* A page that a DEMOTE of this TD was interrupted with needs no write-back. */
+	p = model_page(m, hpa);
+	if (p->failed && p->hkid == t->td.hkid)
+		p->dirty = false;
 	if (!take(m, hpa, 0))
 		return fail(ST_PAGE_METADATA_INCORRECT | OP_R8);
+	if (interrupt) {
+		*p = (struct mpage){ .dirty = true, .failed = true, .hkid = t->td.hkid };
+		return fail(ST_INTERRUPTED_RESTARTABLE);
+	}
 	for (i = 0; i < 512; i++) {
 		model_page(m, old.hpa + i * PAGE)->large = false;
 		r->small[i] = (struct entry){
@@ -254,7 +264,7 @@ struct answer model_promote(struct model *m, struct mtd *t, const struct where *
 
 	if (r->large.kind != TABLE)
 		return fail_at(ST_EPT_ENTRY_STATE_INCORRECT, &r->large, 1);
-	if (!may_go(t, &r->large, 1, OP_RCX, &a))
+	if (!may_go(t, &r->large, 1, &a))
 		return a;
 	for (i = 0; i < 512; i++) {
 		struct entry *e = &r->small[i];
@@ -291,7 +301,7 @@ struct answer model_wbinvd(struct model *m, u64 hpa, unsigned int hkid)
 	if (p->dirty && p->hkid != hkid)
 		m->wrong_hkid++;
 	else
-		p->dirty = false;
+		p->dirty = p->failed = false;
 	return ok(0);
 }
 

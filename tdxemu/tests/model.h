@@ -51,6 +51,7 @@ struct mtd {
 /* A 4 KiB page: whose it is, or with which key it waits for its write-back. */
 struct mpage {
 	bool used, large, dirty;
+	bool failed;		/* dirty by a DEMOTE that did not come to its end */
 	unsigned int hkid;
 };
 
@@ -84,7 +85,8 @@ struct answer model_unblock(struct model *m, struct mtd *t, const struct where *
 struct answer model_track(struct model *m, struct mtd *t);
 struct answer model_remove(struct model *m, struct mtd *t, const struct where *w);
 struct answer model_sept_remove(struct model *m, struct mtd *t, const struct where *w);
-struct answer model_demote(struct model *m, struct mtd *t, const struct where *w, u64 hpa);
+struct answer model_demote(struct model *m, struct mtd *t, const struct where *w, u64 hpa,
+			   bool interrupt);
 struct answer model_promote(struct model *m, struct mtd *t, const struct where *w);
 struct answer model_rd(struct model *m, struct mtd *t, const struct where *w);
 struct answer model_wbinvd(struct model *m, u64 hpa, unsigned int hkid);

@@ -50,7 +50,7 @@ static void check_not_tracked(void)
 	CHECK_EQ(remove_page(), ST_TLB_TRACKING_NOT_DONE | OP_RCX);
 	CHECK_EQ(out.rcx | out.rdx, 0);
 	CHECK_EQ(call(MEM_RANGE_UNBLOCK, victim, td.tdr, 0, 0),
-		 ST_TLB_TRACKING_NOT_DONE | OP_TREE);
+		 ST_TLB_TRACKING_NOT_DONE | OP_RCX);
 	CHECK_EQ(out.rcx | out.rdx, 0);
 	CHECK_EQ(call(MEM_PAGE_RELOCATE, victim, td.tdr, host_page(), 0),
 		 ST_TLB_TRACKING_NOT_DONE | OP_RCX);
@@ -212,7 +212,7 @@ static void moved(void)
 	CHECK_EQ(block(), 0);
 	host.cpu = 1;
 	CHECK_EQ(call(VP_ENTER, td.vp[0], 0, 0, 0), ST_VCPU_ASSOCIATED);
-	CHECK_EQ(call(VP_FLUSH, td.vp[0], 0, 0, 0), ST_VCPU_ASSOCIATED);
+	CHECK_EQ(call(VP_FLUSH, td.vp[0], 0, 0, 0), ST_VCPU_NOT_ASSOCIATED);
 	host.cpu = 0;
 	CALL(VP_FLUSH, td.vp[0], 0, 0, 0);
 	CHECK_EQ(call(VP_FLUSH, td.vp[0], 0, 0, 0), ST_VCPU_NOT_ASSOCIATED);

@@ -305,21 +305,7 @@ static void test_accept_lock(void)
 	test_begin("ACCEPT holds the entry");
 	host_boot(NULL);
 	host.p.irq_pending = poll_and_call;
-	tdxemu_init(&host.p);
-	/* Boot again with that platform: the same steps. */
-	CALL(SYS_INIT, 0, 0, 0, 0);
-	for (host.cpu = 0; host.cpu < NR_CPUS; host.cpu++)
-		CALL(SYS_LP_INIT, 0, 0, 0, 0);
-	host_tdmr_info(0);
-	host.cpu = 0;
-	CALL(SYS_CONFIG, SCRATCH, 1, GLOBAL_HKID, 0);
-	CALL(SYS_KEY_CONFIG, 0, 0, 0, 0);
-	host.cpu = 2;
-	CALL(SYS_KEY_CONFIG, 0, 0, 0, 0);
-	host.cpu = 0;
-	do
-		CALL(SYS_TDMR_INIT, 0, 0, 0, 0);
-	while (out.rdx < TDMR_SIZE);
+	host_boot_platform();
 	td_new(&td, 1, true);
 	page_4k = host_page();
 	polls = 0;

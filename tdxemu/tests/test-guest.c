@@ -113,7 +113,7 @@ static void test_pending(void)
 		{ ATTR_SEPT_VE_DISABLE, 0, false, TDXEMU_EXIT },
 		{ 0, CONFIG_FLEXIBLE_PENDING_VE, false, TDXEMU_VE },
 		{ 0, CONFIG_FLEXIBLE_PENDING_VE, true, TDXEMU_EXIT },
-		{ ATTR_SEPT_VE_DISABLE, CONFIG_FLEXIBLE_PENDING_VE, false, TDXEMU_VE },
+		{ ATTR_SEPT_VE_DISABLE, CONFIG_FLEXIBLE_PENDING_VE, false, TDXEMU_EXIT },
 	};
 	unsigned int i, j;
 	struct td td;

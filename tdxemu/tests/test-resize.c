@@ -87,7 +87,8 @@ static void round_trip(u8 state, bool run)
 		check_children(&td, hpa, small);
 		CALL(MEM_SEPT_RD, GPA | 1, td.tdr, 0, 0);
 		CHECK_EQ(out.rdx, S_NL_MAPPED << 8 | 1);
-		CHECK_EQ(out.rcx & 0x000ffffffffff000ull, table);
+		CHECK_EQ(out.rcx & 0x000ffffffffff000ull, 0);
+		CHECK_EQ(rdmd(table, &size), PT_EPT);
 		CHECK_EQ(tdxemu_check_td(tdxemu_td_at(td.tdr)), 0);
 		if (run) {
 			CHECK_EQ(call(MEM_PAGE_PROMOTE, GPA | 1, td.tdr, 0, 0),
@@ -215,7 +216,7 @@ static void test_interrupt(void)
 		{ .features0 = TDXEMU_F0_DEFAULT },
 		{ .features0 = TDXEMU_F0_DEFAULT | TDXEMU_F0_ENHANCED_DEMOTE },
 	};
-	u64 table, hpa = 0;
+	u64 table, hpa = 0, size;
 	unsigned int i, n;
 	struct td td;
 
@@ -231,8 +232,9 @@ static void test_interrupt(void)
 				 ST_INTERRUPTED_RESTARTABLE);
 			CHECK_EQ(out.rcx, GPA | 1);
 			CHECK_EQ(out.rdx, td.tdr);
-			/* Nothing is committed: the page is the host's. */
-			CHECK(!host_owned(table));
+			/* Nothing is committed, but the page has been written. */
+			CHECK(host_owned(table));
+			CHECK_EQ(rdmd(table, &size), PT_NDA);
 			CALL(MEM_SEPT_RD, GPA | 1, td.tdr, 0, 0);
 			CHECK_EQ(out.rdx, S_PENDING_BLOCKED << 8 | 1);
 		}
@@ -252,6 +254,131 @@ static void test_interrupt(void)
 		td_end(&td);
 		test_end();
 	}
+	host_boot(NULL);
+}
+
+/*
+ * A DEMOTE that fails after it has filled the new page leaves the TD's lines there,
+ * though the page is not the module's: the host writes back before it uses it.
+ */
+static void test_fail_after_fill(void)
+{
+	static const struct {
+		const char *name;
+		enum tdxemu_fault_kind kind;
+		u32 operand;
+		u64 skip, want;
+	} t[] = {
+		{ "interrupted", TDXEMU_FAULT_RESTARTABLE, 0, 0, ST_INTERRUPTED_RESTARTABLE },
+		/* The entry is the first that RCX stands for, its page the second. */
+		{ "page busy", TDXEMU_FAULT_BUSY, OP_RCX, 1, ST_OPERAND_BUSY | OP_RCX },
+	};
+	unsigned int i, how;
+	u64 table, size;
+	struct td td;
+
+	for (i = 0; i < 2; i++)
+		for (how = 0; how < 3; how++) {
+			struct tdxemu_fault f = {
+				.kind = t[i].kind, .leaf = MEM_PAGE_DEMOTE, .level = ~0u,
+				.operand = t[i].operand, .skip = t[i].skip, .times = 1,
+			};
+			static const char *const then[] = {
+				"tried again", "written back", "used as it is"
+			};
+			char name[80];
+
+			snprintf(name, sizeof(name), "DEMOTE fails after the fill: %s, %s",
+				 t[i].name, then[how]);
+			td_new(&td, 1, true);
+			test_begin(name);
+			CHECK(put_state(&td, GPA, 1, S_PENDING_BLOCKED, NULL));
+			table = host_page();
+			tdxemu_fault_clear();
+			tdxemu_fault_add(&f);
+			CHECK_EQ(call(MEM_PAGE_DEMOTE, GPA | 1, td.tdr, table, 0), t[i].want);
+			tdxemu_fault_clear();
+			CHECK(host_owned(table));
+			CHECK_EQ(rdmd(table, &size), PT_NDA);
+			CHECK(tdxemu_page_owned(table));
+			if (!how) {
+				CALL(MEM_PAGE_DEMOTE, GPA | 1, td.tdr, table, 0);
+				CHECK_EQ(rdmd(table, &size), PT_EPT);
+				CHECK_EQ(host_violations(), 0);
+			} else {
+				CALL(MEM_RANGE_UNBLOCK, GPA | 1, td.tdr, 0, 0);
+			}
+			if (how == 1) {
+				CHECK_EQ(wbinvd(td.hkid, table), 0);
+				CHECK(!host_owned(table));
+				CHECK(!tdxemu_page_owned(table));
+			}
+			/* As anything but the page of the DEMOTE. */
+			if (how) {
+				td_tables(&td, GPA + 2 * MB, 0);
+				CALL(MEM_PAGE_AUG, GPA + 2 * MB, td.tdr, table, 0);
+				CHECK_EQ(host.violations[TDXEMU_RULE_WRITE_BACK], how == 2);
+			}
+			host_clear_violations();
+			td_end(&td);
+			test_end();
+		}
+}
+
+/* RDX is checked before anything else; PROMOTE has no flags in it. */
+static void test_flags(void)
+{
+	struct td td;
+
+	td_new(&td, 1, true);
+	test_begin("DEMOTE and PROMOTE: bits of RDX");
+	CHECK_EQ(call(MEM_PAGE_DEMOTE, GPA | 1, td.root | 2, host_page(), 0),
+		 ST_OPERAND_INVALID | OP_RDX);
+	CHECK_EQ(call(MEM_PAGE_DEMOTE, GPA | 1, td.root | 1, host_page(), 0),
+		 ST_PAGE_METADATA_INCORRECT | OP_RDX);
+	CHECK_EQ(call(MEM_PAGE_PROMOTE, GPA | 1, td.root | 1, 0, 0),
+		 ST_OPERAND_INVALID | OP_RDX);
+	td_end(&td);
+	test_end();
+}
+
+/* PROMOTE has the tree to itself: it takes a table away. */
+static u64 tree_tdr;
+
+static bool poll_tree(void)
+{
+	static bool busy;
+
+	if (busy)
+		return false;
+	busy = true;
+	host.cpu = 3;
+	CHECK_EQ(call(MEM_SEPT_RD, GPA + 4 * MB, tree_tdr, 0, 0), ST_OPERAND_BUSY | OP_TREE);
+	host.cpu = 0;
+	busy = false;
+	return false;
+}
+
+static void test_tree_lock(void)
+{
+	bool (*irq_pending)(void) = host.p.irq_pending;
+	unsigned int j;
+	struct td td;
+	u64 base;
+
+	host.p.irq_pending = poll_tree;
+	host_boot_platform();
+	td_new(&td, 1, false);
+	test_begin("PROMOTE locks the tree for writing");
+	tree_tdr = td.tdr;
+	td_tables(&td, GPA, 0);
+	base = host_page_2m();
+	for (j = 0; j < 512; j++)
+		CALL(MEM_PAGE_AUG, GPA + j * PAGE, td.tdr, base + j * PAGE, 0);
+	CALL(MEM_PAGE_PROMOTE, GPA | 1, td.tdr, 0, 0);
+	td_end(&td);
+	test_end();
+	host.p.irq_pending = irq_pending;
 	host_boot(NULL);
 }
 
@@ -315,5 +442,8 @@ void test_resize(void)
 	test_hole();
 	test_promote_conditions();
 	test_interrupt();
+	test_fail_after_fill();
+	test_flags();
+	test_tree_lock();
 	test_1g();
 }

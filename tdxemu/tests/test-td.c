@@ -75,6 +75,9 @@ static void test_steps(void)
 		{ MEM_PAGE_RELOCATE, false, { KEYS, KEYS, TDCX, TDCX, OPS, 0, 0 } },
 		{ MEM_SEPT_RD, false,	{ KEYS, KEYS, TDCX, TDCX, OPS, 0, 0 } },
 	};
+	static const u8 op_state[] = {
+		[INITIALIZED] = TD_INITIALIZED, [RUNNABLE] = TD_RUNNABLE,
+	};
 	unsigned int i, step;
 	char name[80];
 	struct td td;
@@ -90,7 +93,9 @@ static void test_steps(void)
 			/* Operands that are wrong: what gets past must fail later. */
 			s = t[i].rcx_is_td ? call(t[i].leaf, td.tdr, 1, 0, 0) :
 				call(t[i].leaf, 0x13, td.tdr, 0, 0);
-			if (t[i].want[step])
+			if (t[i].want[step] == OPS)
+				CHECK_EQ(s, OPS | op_state[step]);
+			else if (t[i].want[step])
 				CHECK_EQ(s, t[i].want[step]);
 			else
 				CHECK(s == 0 || s == ST_NO_VCPUS || s >> 40 == ST_OPERAND_INVALID >> 40 ||
@@ -152,7 +157,8 @@ static void test_params(void)
 		/* A refusal leaves the TD as it was. */
 		if (t[i].want)
 			CALL(MNG_INIT, td.tdr, td_params(), 0, 0);
-		CHECK_EQ(call(MNG_INIT, td.tdr, p, 0, 0), ST_OP_STATE_INCORRECT);
+		CHECK_EQ(call(MNG_INIT, td.tdr, p, 0, 0),
+			 ST_OP_STATE_INCORRECT | TD_INITIALIZED);
 		test_end();
 	}
 	test_begin("MNG.INIT: where the parameters are");
@@ -201,7 +207,7 @@ static void test_create(void)
 	CALL(MNG_CREATE, td.tdr, td.hkid, 0, 0);
 	test_end();
 	test_begin("MNG.KEY.CONFIG");
-	CHECK_EQ(call(MNG_KEY_CONFIG, other.tdr, 0, 0, 0), ST_KEY_CONFIGURED);
+	CHECK_EQ(call(MNG_KEY_CONFIG, other.tdr, 0, 0, 0), ST_LIFECYCLE_STATE_INCORRECT);
 	CALL(MNG_KEY_CONFIG, td.tdr, 0, 0, 0);
 	host.cpu = 1;
 	CHECK_EQ(call(MNG_KEY_CONFIG, td.tdr, 0, 0, 0), ST_KEY_CONFIGURED);
@@ -213,6 +219,77 @@ static void test_create(void)
 	CHECK_EQ(call(MNG_KEY_CONFIG, page, 0, 0, 0), ST_PAGE_METADATA_INCORRECT | OP_RCX);
 	test_end();
 	host_boot(NULL);
+}
+
+/* What a TD is built with can fail for want of entropy, late. */
+static void test_entropy(void)
+{
+	struct tdxemu_fault f = { .kind = TDXEMU_FAULT_ENTROPY, .level = ~0u, .times = 2 };
+	unsigned int hkid = FIRST_KEYID + 1, i;
+	struct td td;
+	u64 page;
+
+	test_begin("no entropy: CREATE");
+	page = host_page();
+	f.leaf = MNG_CREATE;
+	tdxemu_fault_clear();
+	tdxemu_fault_add(&f);
+	memset(host_va(page), 0x77, PAGE);
+	CHECK_EQ(call(MNG_CREATE, page, hkid, 0, 0), ST_RND_NO_ENTROPY);
+	/* The TDR has been cleared, with the global key. */
+	CHECK(host_owned(page));
+	CHECK_EQ(*(u8 *)host_va(page), 0);
+	CHECK_EQ(call(MNG_CREATE, page, hkid, 0, 0), ST_RND_NO_ENTROPY);
+	CHECK_EQ(wbinvd(GLOBAL_HKID, page), 0);
+	CHECK(!host_owned(page));
+	CALL(MNG_CREATE, page, hkid, 0, 0);
+	CHECK_EQ(host_violations(), 0);
+	test_end();
+	test_begin("no entropy, or a busy table: KEY.CONFIG");
+	f.leaf = MNG_KEY_CONFIG;
+	f.times = 1;
+	tdxemu_fault_clear();
+	tdxemu_fault_add(&f);
+	CHECK_EQ(call(MNG_KEY_CONFIG, page, 0, 0, 0), ST_KEY_GENERATION_FAILED);
+	f.kind = TDXEMU_FAULT_BUSY;
+	f.operand = OP_KET;
+	tdxemu_fault_clear();
+	tdxemu_fault_add(&f);
+	CHECK_EQ(call(MNG_KEY_CONFIG, page, 0, 0, 0), ST_OPERAND_BUSY | OP_KET);
+	CALL(MNG_KEY_CONFIG, page, 0, 0, 0);
+	host.cpu = 2;
+	CALL(MNG_KEY_CONFIG, page, 0, 0, 0);
+	CHECK_EQ(call(MNG_KEY_CONFIG, page, 0, 0, 0), ST_LIFECYCLE_STATE_INCORRECT);
+	host.cpu = 0;
+	test_end();
+	test_begin("no entropy: ADDCX of the last page");
+	f.kind = TDXEMU_FAULT_ENTROPY;
+	f.leaf = MNG_ADDCX;
+	tdxemu_fault_clear();
+	tdxemu_fault_add(&f);
+	td.tdr = page;
+	td.hkid = hkid;
+	for (i = 0; i < NR_TDCX - 1; i++)
+		CALL(MNG_ADDCX, host_page(), td.tdr, 0, 0);
+	page = host_page();
+	CHECK_EQ(call(MNG_ADDCX, page, td.tdr, 0, 0), ST_RND_NO_ENTROPY);
+	CHECK(host_owned(page));
+	CHECK_EQ(call(MNG_INIT, td.tdr, td_params(), 0, 0), ST_TDCS_NOT_ALLOCATED);
+	CALL(MNG_ADDCX, page, td.tdr, 0, 0);
+	CHECK_EQ(host_violations(), 0);
+	test_end();
+	test_begin("no entropy: the page of a failed CREATE is used as it is");
+	host_boot(NULL);
+	page = host_page();
+	f.leaf = MNG_CREATE;
+	tdxemu_fault_add(&f);
+	CHECK_EQ(call(MNG_CREATE, page, hkid, 0, 0), ST_RND_NO_ENTROPY);
+	td_new(&td, 1, false);
+	td_tables(&td, GPA, 0);
+	CALL(MEM_PAGE_AUG, GPA, td.tdr, page, 0);
+	CHECK_EQ(host.violations[TDXEMU_RULE_WRITE_BACK], 1);
+	host_boot(NULL);
+	test_end();
 }
 
 static void test_rd(void)
@@ -286,8 +363,9 @@ static void test_teardown(void)
 	CHECK_EQ(call(MNG_KEY_FREEID, td.tdr, 0, 0, 0), ST_WBCACHE_NOT_COMPLETE);
 	host.cpu = 0;
 	CALL(PHYMEM_CACHE_WB, 0, 0, 0, 0);
+	/* Once more does no harm, on another CPU of the package either. */
 	host.cpu = 1;
-	CHECK_EQ(call(PHYMEM_CACHE_WB, 0, 0, 0, 0), ST_NO_HKID_READY_TO_WBCACHE);
+	CALL(PHYMEM_CACHE_WB, 0, 0, 0, 0);
 	CHECK_EQ(call(MNG_KEY_FREEID, td.tdr, 0, 0, 0), ST_WBCACHE_NOT_COMPLETE);
 	CHECK_EQ(call(MNG_CREATE, host_page(), td.hkid, 0, 0), ST_HKID_NOT_FREE);
 	CHECK_EQ(call(PHYMEM_PAGE_RECLAIM, td.root, 0, 0, 0), ST_LIFECYCLE_STATE_INCORRECT);
@@ -295,8 +373,7 @@ static void test_teardown(void)
 	CALL(PHYMEM_CACHE_WB, 0, 0, 0, 0);
 	CALL(MNG_KEY_FREEID, td.tdr, 0, 0, 0);
 	CHECK_EQ(call(PHYMEM_PAGE_RECLAIM, td.tdr, 0, 0, 0), ST_TD_ASSOCIATED_PAGES_EXIST);
-	CHECK_EQ(call(PHYMEM_PAGE_RECLAIM, hpa + PAGE, 0, 0, 0),
-		 ST_PAGE_METADATA_INCORRECT | OP_RCX);
+	CHECK_EQ(call(PHYMEM_PAGE_RECLAIM, hpa + PAGE, 0, 0, 0), ST_OPERAND_INVALID | OP_RCX);
 	CHECK_EQ(wbinvd(td.hkid, hpa), ST_PAGE_METADATA_INCORRECT | OP_RCX);
 	CALL(PHYMEM_PAGE_RECLAIM, hpa, 0, 0, 0);
 	CHECK_EQ(out.rcx, PT_REG);
@@ -329,8 +406,9 @@ static void test_teardown(void)
 	CHECK_EQ(call(PHYMEM_PAGE_RECLAIM, TDMR_SIZE, 0, 0, 0), ST_OPERAND_ADDR_RANGE_ERROR | OP_RCX);
 	CHECK_EQ(call(PHYMEM_PAGE_RECLAIM, PAGE, 0, 0, 0), ST_PAGE_METADATA_INCORRECT | OP_RCX);
 	CHECK_EQ(out.rcx, PT_RSVD);
-	CHECK_EQ(wbinvd(FIRST_KEYID - 1, host_page()), ST_OPERAND_INVALID | OP_RCX);
-	CHECK_EQ(wbinvd(FIRST_KEYID + NR_KEYIDS, host_page()), ST_OPERAND_INVALID | OP_RCX);
+	/* The HKID is not looked at. */
+	CHECK_EQ(wbinvd(FIRST_KEYID - 1, host_page()), 0);
+	CHECK_EQ(wbinvd(FIRST_KEYID + NR_KEYIDS, host_page()), 0);
 	CHECK_EQ(wbinvd(34, TDMR_SIZE), ST_OPERAND_ADDR_RANGE_ERROR | OP_RCX);
 	CHECK_EQ(wbinvd(34, other.tdr), ST_PAGE_METADATA_INCORRECT | OP_RCX);
 	CHECK_EQ(wbinvd(34, 1), ST_OPERAND_INVALID | OP_RCX);
@@ -378,6 +456,7 @@ void test_td(void)
 	test_steps();
 	test_params();
 	test_create();
+	test_entropy();
 	test_rd();
 	test_teardown();
 	test_many();

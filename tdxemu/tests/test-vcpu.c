@@ -16,7 +16,7 @@ static void test_build(void)
 	page = host_page();
 	CHECK_EQ(call(VP_CREATE, vp + 1, td.tdr, 0, 0), ST_OPERAND_INVALID | OP_RCX);
 	CHECK_EQ(call(VP_CREATE, td.root, td.tdr, 0, 0), ST_PAGE_METADATA_INCORRECT | OP_RCX);
-	CHECK_EQ(call(VP_CREATE, vp, other.tdr, 0, 0), ST_OP_STATE_INCORRECT);
+	CHECK_EQ(call(VP_CREATE, vp, other.tdr, 0, 0), ST_OP_STATE_INCORRECT | TD_RUNNABLE);
 	CALL(VP_CREATE, vp, td.tdr, 0, 0);
 	CHECK_EQ(call(VP_INIT | 1 << 16, vp, 0, 5, 0), ST_TDCX_NUM_INCORRECT);
 	CHECK_EQ(call(VP_ADDCX, page, td.root, 0, 0), ST_PAGE_METADATA_INCORRECT | OP_RDX);
@@ -24,15 +24,14 @@ static void test_build(void)
 	for (i = 0; i < NR_TDVPX; i++)
 		CALL(VP_ADDCX, i ? host_page() : page, vp, 0, 0);
 	CHECK_EQ(call(VP_ADDCX, host_page(), vp, 0, 0), ST_TDCX_NUM_INCORRECT);
-	/* What the real module answers is not known; the number is taken. */
-	CHECK_EQ(call(VP_INIT | 1 << 16, vp, 0, 0, 0), ST_OPERAND_INVALID | OP_R8);
+	CHECK_EQ(call(VP_INIT | 1 << 16, vp, 0, 0, 0), ST_X2APIC_ID_NOT_UNIQUE | 0);
 	CHECK_EQ(call(VP_INIT | 1 << 16, vp, 0, 1ull << 32, 0), ST_OPERAND_INVALID | OP_R8);
 	CHECK_EQ(call(VP_RD, vp, 0x203c, 0, 0), ST_VCPU_STATE_INCORRECT);
 	CHECK_EQ(call(VP_WR, vp, 0x203c, 0, ~0ull), ST_VCPU_STATE_INCORRECT);
 	CALL(VP_INIT | 1 << 16, vp, 0, 5, 0);
 	CHECK_EQ(call(VP_INIT | 1 << 16, vp, 0, 6, 0), ST_VCPU_STATE_INCORRECT);
 	CHECK_EQ(call(VP_ADDCX, host_page(), vp, 0, 0), ST_VCPU_STATE_INCORRECT);
-	CHECK_EQ(call(VP_ENTER, vp, 0, 0, 0), ST_OP_STATE_INCORRECT);
+	CHECK_EQ(call(VP_ENTER, vp, 0, 0, 0), ST_OP_STATE_INCORRECT | TD_INITIALIZED);
 	CHECK_EQ(host.vps, 3);
 	/* It is associated with the CPU that initialised it. */
 	host.cpu = 1;
@@ -204,11 +203,12 @@ static struct td twice;
 static u64 guest_again(struct tdxemu_vp *vp, struct tdxemu_args *args)
 {
 	host.guest = NULL;
-	CHECK_EQ(call(VP_ENTER, twice.vp[0], 0, 0, 0), ST_OPERAND_BUSY | OP_RCX);
+	CHECK_EQ(call(VP_ENTER, twice.vp[0], 0, 0, 0), ST_VCPU_STATE_INCORRECT);
+	CHECK_EQ(call(VP_FLUSH, twice.vp[0], 0, 0, 0), ST_OPERAND_BUSY | OP_RCX);
 	host.cpu = 1;
-	CHECK_EQ(call(VP_ENTER, twice.vp[0], 0, 0, 0), ST_VCPU_ASSOCIATED);
-	CHECK_EQ(call(VP_RD, twice.vp[0], 0x203c, 0, 0), ST_VCPU_ASSOCIATED);
-	CHECK_EQ(call(VP_FLUSH, twice.vp[0], 0, 0, 0), ST_VCPU_ASSOCIATED);
+	CHECK_EQ(call(VP_ENTER, twice.vp[0], 0, 0, 0), ST_VCPU_STATE_INCORRECT);
+	CHECK_EQ(call(VP_RD, twice.vp[0], 0x203c, 0, 0), ST_VCPU_STATE_INCORRECT);
+	CHECK_EQ(call(VP_FLUSH, twice.vp[0], 0, 0, 0), ST_OPERAND_BUSY | OP_RCX);
 	CHECK_EQ(call(VP_ENTER, twice.vp[1], 0, 0, 0), EXIT_EXTERNAL_INTERRUPT);
 	host.cpu = 0;
 	return EXIT_EXTERNAL_INTERRUPT;
@@ -250,7 +250,7 @@ static u64 reg(const struct tdxemu_args *a, unsigned int i)
 
 static void test_vmcall(void)
 {
-	static const u64 bad[] = { 1, 2, 1 << 4, 1 << 5, 1 << 16, 1ull << 32, 1ull << 63 };
+	static const u64 bad[] = { 1, 2, 1 << 4, 1 << 5, 1ull << 32, 1ull << 63 };
 	unsigned int i, j;
 	char name[64];
 	struct td td;
@@ -284,7 +284,61 @@ static void test_vmcall(void)
 		vmcall_mask = bad[i];
 		CHECK_EQ(td_enter(&td, 0, guest_vmcall), ST_OPERAND_INVALID | OP_RCX);
 	}
+	/* XMM registers may be asked for. */
+	vmcall_mask = 0xffff0000;
+	CHECK_EQ(td_enter(&td, 0, guest_vmcall), EXIT_TDCALL);
+	CHECK_EQ(out.rcx, vmcall_mask);
 	td_end(&td);
+	test_end();
+}
+
+/* A TD whose x2APIC IDs are being changed lets nobody else in, and the other way. */
+static struct td list;
+static u64 list_vp;
+
+static bool refuse_all(struct tdxemu_vp *vp, const struct tdxemu_vp_init *init)
+{
+	host.cpu = 3;
+	CHECK_EQ(call(MEM_SEPT_RD, GPA | 3, list.tdr, 0, 0), ST_OPERAND_BUSY | OP_RDX);
+	CHECK_EQ(call(PHYMEM_PAGE_RDMD, list_vp, 0, 0, 0), ST_OPERAND_BUSY | OP_RCX);
+	host.cpu = 0;
+	return true;
+}
+
+static u64 guest_list(struct tdxemu_vp *vp, struct tdxemu_args *args)
+{
+	host.cpu = 3;
+	CHECK_EQ(call(VP_INIT | 1 << 16, list_vp, 0, 9, 0), ST_OPERAND_BUSY | OP_TDR);
+	host.cpu = 0;
+	return EXIT_EXTERNAL_INTERRUPT;
+}
+
+static void test_init_lock(void)
+{
+	bool (*vp_init)(struct tdxemu_vp *, const struct tdxemu_vp_init *) = host.p.vp_init;
+	unsigned int i, version;
+
+	for (version = 0; version < 2; version++) {
+		test_begin(version ? "VP.INIT version 1 is alone at the TD" :
+			   "VP.INIT version 0 is not");
+		host.p.vp_init = version ? refuse_all : NULL;
+		host_boot_platform();
+		td_new(&list, 0, false);
+		list_vp = host_page();
+		CALL(VP_CREATE, list_vp, list.tdr, 0, 0);
+		for (i = 0; i < NR_TDVPX; i++)
+			CALL(VP_ADDCX, host_page(), list_vp, 0, 0);
+		CALL(VP_INIT | version << 16, list_vp, 0, 5, 0);
+		test_end();
+	}
+	host.p.vp_init = vp_init;
+	host_boot(NULL);
+	/* A vCPU that runs keeps the TDR, which is seen before the wrong op_state. */
+	test_begin("VP.INIT finds the TD in use");
+	td_new(&list, 2, true);
+	list_vp = list.vp[1];
+	td_enter(&list, 0, guest_list);
+	td_end(&list);
 	test_end();
 }
 
@@ -293,10 +347,23 @@ void test_vcpu(void)
 	test_build();
 	test_fields();
 	test_exits();
+	test_init_lock();
 	td_new(&twice, 2, true);
 	test_begin("a vCPU that runs is entered again");
 	CHECK_EQ(td_enter(&twice, 0, guest_again), EXIT_EXTERNAL_INTERRUPT);
-	td_end(&twice);
+	/* Outside it is a matter of the CPU that it is associated with. */
+	host.cpu = 1;
+	CHECK_EQ(call(VP_ENTER, twice.vp[0], 0, 0, 0), ST_VCPU_ASSOCIATED);
+	CHECK_EQ(call(VP_RD, twice.vp[0], 0x203c, 0, 0), ST_VCPU_ASSOCIATED);
+	CHECK_EQ(call(VP_FLUSH, twice.vp[0], 0, 0, 0), ST_VCPU_NOT_ASSOCIATED);
+	host.cpu = 0;
+	CALL(VP_FLUSH, twice.vp[0], 0, 0, 0);
+	CHECK_EQ(call(VP_FLUSH, twice.vp[0], 0, 0, 0), ST_VCPU_NOT_ASSOCIATED);
+	host.cpu = 1;
+	CALL(VP_FLUSH, twice.vp[1], 0, 0, 0);
+	CALL(MNG_VPFLUSHDONE, twice.tdr, 0, 0, 0);
+	CHECK_EQ(call(VP_FLUSH, twice.vp[1], 0, 0, 0), ST_TD_KEYS_NOT_CONFIGURED);
+	host_boot(NULL);
 	test_end();
 	test_vmcall();
 }
