@@ -77,6 +77,45 @@ struct pamt {
 /* 2 MiB, PENDING: 4 KiB pages that an interrupted ACCEPT has zeroed */
 #define E_ACCEPT	(0x1ffull << 12)
 
+/*
+ * The lock of an S-EPT entry. A host call that finds it taken leaves E_HOST behind,
+ * and no guest gets it before a host call has.
+ */
+static inline bool entry_lock_host(u64 *p, u64 *e)
+{
+	u64 old = __atomic_fetch_or(p, E_LOCK, __ATOMIC_ACQUIRE);
+
+	*e = old & ~E_HOST;
+	if (old & E_LOCK) {
+		__atomic_fetch_or(p, E_HOST, __ATOMIC_RELAXED);
+		return false;
+	}
+	__atomic_and_fetch(p, ~E_HOST, __ATOMIC_RELAXED);
+	return true;
+}
+
+/* *e: what was there, with E_LOCK or E_HOST if that was in the way. */
+static inline bool entry_lock_guest(u64 *p, u64 *e)
+{
+	*e = __atomic_load_n(p, __ATOMIC_ACQUIRE);
+	do
+		if (*e & (E_LOCK | E_HOST))
+			return false;
+	while (!__atomic_compare_exchange_n(p, e, *e | E_LOCK, false, __ATOMIC_ACQUIRE,
+					    __ATOMIC_ACQUIRE));
+	return true;
+}
+
+/* Write a locked entry, which stays locked; a host may be waiting for it. */
+static inline void entry_store(u64 *p, u64 e)
+{
+	u64 old = __atomic_load_n(p, __ATOMIC_RELAXED);
+
+	while (!__atomic_compare_exchange_n(p, &old, e | E_LOCK | (old & E_HOST), false,
+					    __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		;
+}
+
 struct held {
 	u64 *entry;		/* bit 11, or */
 	struct rwtry *rw;
@@ -150,6 +189,10 @@ enum vp_state { VP_UNINIT, VP_READY, VP_ACTIVE, VP_DISABLED };
 
 #define VP_FIELDS	32
 
+/* A guest that faults so often without progress may be single-stepped by its host. */
+#define STEP_THRESHOLD	6
+#define STEP_LIST	32
+
 struct vp_field {
 	u64 id, value;
 };
@@ -187,6 +230,13 @@ struct tdxemu_vp {
 	bool initialized;	/* platform.vp_init() was called */
 	struct vp_field field[VP_FIELDS];
 	u32 nr_fields;
+	u64 host_waits;		/* since then ACCEPT is BUSY for a host's sake */
+	/* Private EPT violations in a row at one RIP. */
+	struct {
+		u64 rip;
+		u32 nr;
+		u64 gpa[STEP_LIST];
+	} step;
 	struct {
 		u64 qual, gla, gpa;
 		u32 reason, length, info;
@@ -380,6 +430,7 @@ void vp_gone(struct tdxemu_vp *vp);
 u64 *vp_slot(struct tdxemu_td *td, u32 index);
 
 /* guest.c */
+bool pending_ve_off(struct tdxemu_td *td);
 void tlb_drop(struct tdxemu_vp *vp);
 void tlb_stale(struct call *c, struct tdxemu_td *td, u64 hpa, unsigned int level);
 

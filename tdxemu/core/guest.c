@@ -146,9 +146,6 @@ static void check_owner(struct tdxemu_td *td, u64 gpa, u64 hpa, unsigned int lev
 			  td->pa, hpa, gpa, level);
 }
 
-#define EXT_ACCEPT	1
-#define EXT_PENDING	6
-
 static u64 ext_info(u64 type, unsigned int want, const struct sept_ref *r)
 {
 	return type | (u64)want << 32 | (u64)r->level << 35 |
@@ -163,7 +160,7 @@ static enum tdxemu_access_result exit_at(struct tdxemu_access *a, u64 gpa, u64 q
 	return TDXEMU_EXIT;
 }
 
-static bool pending_ve_off(struct tdxemu_td *td)
+bool pending_ve_off(struct tdxemu_td *td)
 {
 	return ld(&td->td_ctls) & TD_CTLS_PENDING_VE_OFF;
 }
@@ -234,10 +231,27 @@ static bool zero_page(struct sept_ref *r)
 		if (done == end)
 			break;
 		r->e = (r->e & ~E_ACCEPT) | done;
-		st(r->p, r->e | E_LOCK);
+		entry_store(r->p, r->e);
 		if (sys->p.irq_pending && sys->p.irq_pending())
 			return false;
 	}
+	return true;
+}
+
+/* The guest was refused for the host's sake: since when? */
+static bool host_waits_too_long(struct tdxemu_vp *vp)
+{
+	u64 now = sys->p.tsc ? sys->p.tsc() : 0;
+
+	if (!sys->p.host_priority_ticks)
+		return false;
+	if (!vp->host_waits) {
+		vp->host_waits = now | 1;
+		return false;
+	}
+	if (now - vp->host_waits < sys->p.host_priority_ticks)
+		return false;
+	vp->host_waits = 0;
 	return true;
 }
 
@@ -248,10 +262,13 @@ static bool zero_page(struct sept_ref *r)
  * @a: the outcome
  *
  * Takes no tree lock: the walk races with the host, and the entry lock decides.
+ * A host that was refused the entry comes first: BUSY until it has had it, and an
+ * exit if that takes too long.
  *
  * Return: TDXEMU_STATUS: the guest goes on with @a->status in RAX; TDXEMU_EXIT:
  * leave with an EPT violation, the RIP at the TDCALL; TDXEMU_INTERRUPTED: leave
- * for the interrupt, the RIP at the TDCALL.
+ * for the interrupt, the RIP at the TDCALL; TDXEMU_LEAVE: the same with @a->status
+ * as the status of VP.ENTER.
  */
 enum tdxemu_access_result tdxemu_accept(struct tdxemu_vp *vp, u64 rcx,
 					struct tdxemu_access *a)
@@ -273,10 +290,16 @@ enum tdxemu_access_result tdxemu_accept(struct tdxemu_vp *vp, u64 rcx,
 			return accept_status(vp, rcx, a, ST_PAGE_ALREADY_ACCEPTED | r.level);
 		goto exit;
 	}
-	old = __atomic_fetch_or(r.p, E_LOCK, __ATOMIC_ACQUIRE);
-	if (old & E_LOCK)
+	if (!entry_lock_guest(r.p, &old)) {
+		if ((old & E_HOST) && host_waits_too_long(vp)) {
+			trace_guest(vp, TDG_CALL_PAGE_ACCEPT, rcx, ST_HOST_PRIORITY_BUSY_TIMEOUT);
+			a->status = ST_HOST_PRIORITY_BUSY_TIMEOUT;
+			return TDXEMU_LEAVE;
+		}
 		return accept_status(vp, rcx, a, ST_OPERAND_BUSY | OP_RCX);
-	r.e = old & ~E_HOST;
+	}
+	vp->host_waits = 0;
+	r.e = old;
 	state = sept_state(r.e);
 	if (state != S_PENDING) {
 		__atomic_and_fetch(r.p, ~E_LOCK, __ATOMIC_RELEASE);
@@ -288,7 +311,7 @@ enum tdxemu_access_result tdxemu_accept(struct tdxemu_vp *vp, u64 rcx,
 	}
 	done = zero_page(&r);
 	if (done)
-		st(r.p, (r.e & ~(E_PENDING | (level ? E_ACCEPT : 0))) | E_RWX | E_LOCK);
+		entry_store(r.p, (r.e & ~(E_PENDING | (level ? E_ACCEPT : 0))) | E_RWX);
 	__atomic_and_fetch(r.p, ~E_LOCK, __ATOMIC_RELEASE);
 	if (!done)
 		return TDXEMU_INTERRUPTED;

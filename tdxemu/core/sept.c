@@ -115,11 +115,10 @@ u64 sept_find(struct call *c, u64 gpa, unsigned int level, struct sept_ref *r)
 	if (!sept_walk(c->td, gpa, level, r))
 		return sept_info(c, r, ST_EPT_WALK_FAILED | OP_RCX);
 	fault = c->nr_held == MAX_LOCKS || fault_hit(c, TDXEMU_FAULT_BUSY, OP_RCX, NULL);
-	old = fault ? E_LOCK : __atomic_fetch_or(r->p, E_LOCK, __ATOMIC_ACQUIRE);
-	if (old & E_LOCK)
+	if (fault || !entry_lock_host(r->p, &old))
 		return sept_info(c, r, ST_OPERAND_BUSY | OP_RCX);
 	c->held[c->nr_held++] = (struct held){ .entry = r->p };
-	r->e = old & ~E_HOST;
+	r->e = old;
 	return 0;
 }
 
@@ -136,7 +135,7 @@ void sept_set(struct tdxemu_td *td, struct sept_ref *r, u64 e)
 	if (change)
 		atomic_add(&td->blocked, change);
 	r->e = e;
-	st(r->p, e | E_LOCK);
+	entry_store(r->p, e);
 }
 
 static bool tracked(struct tdxemu_td *td, u64 b)
@@ -488,7 +487,7 @@ unsigned int tdxemu_sept_nr_free(struct tdxemu_td *td, u64 gpa, unsigned int lev
 
 	if (!atomic_get(&td->epoch) || level > td->top || !sept_walk(td, gpa, level, &r))
 		return 0;
-	while (ld(r.p + n) == E_FREE && ++n + index_of(gpa, level) < 512)
+	while ((ld(r.p + n) & ~E_HOST) == E_FREE && ++n + index_of(gpa, level) < 512)
 		;
 	return n;
 }
@@ -533,7 +532,7 @@ int tdxemu_for_each_leaf(struct tdxemu_td *td,
 			continue;
 		}
 		/* Most of them are FREE: be quick. */
-		while (i < 511 && ld(&table[level][i + 1]) == E_FREE) {
+		while (i < 511 && (ld(&table[level][i + 1]) & ~E_HOST) == E_FREE) {
 			gpa += level_size(level);
 			i++;
 		}

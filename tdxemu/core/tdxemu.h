@@ -124,6 +124,8 @@ struct tdxemu_vp_init {
  * @irq_pending: whether an interrupt waits for the host on this CPU (DEMOTE,
  *	PROMOTE, ACCEPT poll it). Optional.
  * @tsc: time stamp, for the checks of VP.ENTER and for the guest. Optional.
+ * @rip: where a vCPU that has just left the guest will go on: for the zero-step
+ *	filter, which is off without it.
  * @run: execute the guest until it leaves. @args: on entry what the host passed;
  *	on return registers of the exit. Returns RAX. A TDVMCALL passes registers
  *	both ways: tdxemu_vmcall() on the way out, tdxemu_vmcall_resume() on the
@@ -139,6 +141,8 @@ struct tdxemu_vp_init {
  *	possibly with interrupts off. tdxemu_trace_line() gives the last calls.
  * @cmrs: ranges that can be TDX memory, ascending. None: everything.
  * @first_keyid: the first private HKID (the global one is the host's choice)
+ * @host_priority_ticks: how long, of @tsc, a guest's ACCEPT gives way to a host call
+ *	that was BUSY, before the TD exits; 0: for ever
  * @strict: TDXEMU_RULE_CALL is active: statuses that a correct host never
  *	provokes are violations unless injected
  * @fatal_encodings: statuses of VP.ENTER as the module source has them, not as
@@ -153,6 +157,7 @@ struct tdxemu_platform {
 	void (*unlock)(unsigned long flags);
 	bool (*irq_pending)(void);
 	u64 (*tsc)(void);
+	u64 (*rip)(struct tdxemu_vp *vp);
 	u64 (*run)(struct tdxemu_vp *vp, struct tdxemu_args *args);
 	bool (*vp_init)(struct tdxemu_vp *vp, const struct tdxemu_vp_init *init);
 	void (*vp_free)(struct tdxemu_vp *vp);
@@ -169,6 +174,7 @@ struct tdxemu_platform {
 	unsigned int phys_bits;		/* HKID << phys_bits | page in WBINVD */
 	unsigned int first_keyid, nr_keyids;
 	unsigned int max_vcpus;		/* a TD; 0: 576 */
+	u64 host_priority_ticks;
 	u64 features0;
 	u64 attributes_fixed0;		/* bits that may be 1; 0: the default */
 	u64 xfam_fixed0;		/* bits that may be 1; 0: the default */
@@ -204,6 +210,7 @@ enum tdxemu_access_result {
 	TDXEMU_PF_RSVD,	/* wider than the TD's addresses: #PF, reserved bit */
 	TDXEMU_STATUS,	/* accept only: RAX for the guest is in status */
 	TDXEMU_INTERRUPTED,	/* accept only: leave for an interrupt, RIP stays */
+	TDXEMU_LEAVE,	/* accept only: leave with status, RIP stays */
 };
 
 struct tdxemu_access {

@@ -408,6 +408,76 @@ static u64 epilogue(struct call *c, struct tdxemu_vp *vp, u64 rax)
 	return rax;
 }
 
+/*
+ * Violations of private memory at one and the same RIP: a host may be making
+ * the guest repeat an instruction. ACCEPT's exits don't count: it is repeated at
+ * one RIP for page after page, and no page would be mapped for it otherwise.
+ */
+static void note_violation(struct tdxemu_vp *vp, u64 rax, const struct tdxemu_args *a)
+{
+	struct tdxemu_td *td = tdxemu_vp_td(vp);
+	u64 rip;
+
+	/* The guest has got on. */
+	if (rax == EXIT_TDCALL)
+		vp->step.nr = 0;
+	if (rax != EXIT_EPT_VIOLATION || !sys->p.rip || a->r8 >> (td->gpaw - 1) ||
+	    (a->rdx & EXT_TYPE) == EXT_ACCEPT)
+		return;
+	rip = sys->p.rip(vp);
+	if (vp->step.rip != rip) {
+		vp->step.rip = rip;
+		vp->step.nr = 0;
+	}
+	if (vp->step.nr < STEP_LIST)
+		vp->step.gpa[vp->step.nr++] = a->r8;
+}
+
+/* Would the guest fault at an address, whatever it does there? */
+static bool would_fault(struct tdxemu_td *td, u64 gpa)
+{
+	struct sept_ref r;
+
+	sept_walk(td, gpa, 0, &r);
+	switch (sept_state(r.e)) {
+	case S_MAPPED:
+		return false;
+	case S_PENDING:
+		return pending_ve_off(td);
+	}
+	return true;
+}
+
+/*
+ * Once there were too many violations: as long as a page that the guest wanted is
+ * not there, it is not entered, and the host sees the violation again.
+ *
+ * Return: 0 to enter the guest, else what VP.ENTER returns.
+ */
+static u64 zero_step(struct call *c, struct tdxemu_vp *vp)
+{
+	unsigned int mark = c->nr_held, i;
+	u64 s;
+
+	if (fault_hit(c, TDXEMU_FAULT_ZERO_STEP, 0, NULL))
+		return ST_OPERAND_BUSY | OP_TREE;
+	if (vp->step.nr < STEP_THRESHOLD)
+		return 0;
+	s = sept_lock_tree(c, false);
+	if (s)
+		return s;
+	for (i = 0; i < vp->step.nr && !s; i++) {
+		if (!would_fault(c->td, vp->step.gpa[i]))
+			continue;
+		memset(c->a, 0, sizeof(*c->a));
+		c->a->rcx = TDXEMU_WRITE;
+		c->a->r8 = vp->step.gpa[i];
+		s = EXIT_EPT_VIOLATION;
+	}
+	call_unlock_to(c, mark);
+	return s;
+}
+
 u64 vp_enter(struct call *c)
 {
 	struct tdxemu_vp *vp;
@@ -429,13 +499,15 @@ u64 vp_enter(struct call *c)
 			return ST_TSC_ROLLBACK;
 		vp->last_tsc = now;
 	}
-	if (fault_hit(c, TDXEMU_FAULT_ZERO_STEP, 0, NULL))
-		return ST_OPERAND_BUSY | OP_TREE;
+	s = zero_step(c, vp);
+	if (s)
+		return s;
 	s = enter_epoch(c, vp);
 	if (s)
 		return s;
 	vp->state = VP_ACTIVE;
 	s = epilogue(c, vp, sys->p.run(vp, c->a));
+	note_violation(vp, s, c->a);
 	leave(c->td, vp);
 	return s;
 }

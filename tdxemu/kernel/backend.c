@@ -123,6 +123,10 @@ static enum emu_result accept(struct emu_vcpu *v)
 		memset(&v->exit, 0, sizeof(v->exit));
 		v->exit_reason = EXIT_REASON_OTHER_SMI;
 		return EMU_REPEAT;
+	case TDXEMU_LEAVE:
+		memset(&v->exit, 0, sizeof(v->exit));
+		v->exit_reason = a.status;
+		return EMU_REPEAT;
 	default:
 		snprintf(v->why, sizeof(v->why), "ACCEPT of 0x%llx", v->regs[1]);
 		return EMU_DEAD;

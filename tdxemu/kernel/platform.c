@@ -23,6 +23,7 @@
 #include <linux/uaccess.h>
 #include <asm/cpuid/api.h>
 #include <asm/tdx.h>
+#include <asm/tsc.h>
 #include <asm/vmx.h>
 
 #include "emu.h"
@@ -197,6 +198,13 @@ bool emu_cpuid(struct emu_vcpu *v, u32 leaf, u32 sub, u32 *out)
 	return platform_cpuid(leaf, ~0u, out) || platform_cpuid(leaf, sub, out);
 }
 
+static u64 platform_rip(struct tdxemu_vp *vp)
+{
+	struct emu_vcpu *v = tdxemu_vp_priv(vp);
+
+	return v->rip;
+}
+
 static const struct tdxemu_cpuid_config cpuid_config[] = {
 	{ .leaf = 1, .subleaf = ~0u, .mask = { 0x0fff3fff, 0x00ff0000 } },
 	{ .leaf = 0x80000008, .subleaf = ~0u, .mask = { 0x00ff0000 } },
@@ -211,6 +219,7 @@ static struct tdxemu_platform platform __ro_after_init = {
 	.unlock = platform_unlock,
 	.irq_pending = emu_host_interrupt,
 	.tsc = platform_tsc,
+	.rip = platform_rip,
 	.run = emu_run,
 	.vp_init = platform_vp_init,
 	.vp_free = platform_vp_free,
@@ -243,6 +252,8 @@ static int __init platform_init(void)
 	platform.phys_bits = boot_cpu_data.x86_phys_bits;
 	platform.first_keyid = (u32)keyids + 1;
 	platform.nr_keyids = keyids >> 32;
+	/* A second. */
+	platform.host_priority_ticks = 1000ull * tsc_khz;
 	tdxemu_init(&platform);
 	return 0;
 }

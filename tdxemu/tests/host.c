@@ -87,6 +87,11 @@ static u64 tsc(void)
 	return __atomic_fetch_add(&host.tsc, 1, __ATOMIC_RELAXED);
 }
 
+static u64 rip(struct tdxemu_vp *vp)
+{
+	return host.rip;
+}
+
 static u64 run(struct tdxemu_vp *vp, struct tdxemu_args *args)
 {
 	u64 (*guest)(struct tdxemu_vp *, struct tdxemu_args *) = host.guest;
@@ -182,7 +187,7 @@ void host_init(const struct boot *b)
 	host.p = (struct tdxemu_platform){
 		.page = page, .owned = owned, .cpu = cpu, .package = package,
 		.lock = lock, .unlock = unlock,
-		.irq_pending = irq_pending, .tsc = tsc, .run = run,
+		.irq_pending = irq_pending, .tsc = tsc, .rip = rip, .run = run,
 		.vp_init = vp_init, .vp_free = vp_free, .cpuid = cpuid,
 		.violation = on_violation,
 		.cmrs = cmrs, .nr_cmrs = 1,
@@ -191,6 +196,7 @@ void host_init(const struct boot *b)
 		.phys_bits = PHYS_BITS,
 		.first_keyid = FIRST_KEYID, .nr_keyids = NR_KEYIDS,
 		.max_vcpus = 64,
+		.host_priority_ticks = 1000,
 		.features0 = b->features0, .strict = b->strict,
 		.fatal_encodings = b->fatal_encodings,
 	};

@@ -39,6 +39,7 @@ struct host {
 	unsigned int irq_after;		/* or: from the n'th poll on, 0: never */
 	bool refuse_vp;			/* vp_init() fails */
 	u64 tsc;
+	u64 rip;			/* of the vCPU that leaves */
 	u64 next_4k, next_2m;		/* allocators; 4K from below, 2M from above */
 	int vps;			/* vp_init() less vp_free() */
 	unsigned int violations[TDXEMU_NR_RULES];

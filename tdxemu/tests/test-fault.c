@@ -300,6 +300,35 @@ static u64 guest_accept(struct tdxemu_vp *vp, struct tdxemu_args *args)
 	return EXIT_EXTERNAL_INTERRUPT;
 }
 
+/* The host was refused: the guest gives way until it has been there. */
+static u64 guest_gives_way(struct tdxemu_vp *vp, struct tdxemu_args *args)
+{
+	u64 now = host.tsc;
+	struct tdxemu_access a;
+
+	CHECK_EQ(tdxemu_accept(vp, GPA | 1, &a), TDXEMU_STATUS);
+	CHECK_EQ(a.status, ST_OPERAND_BUSY | OP_RCX);
+	host.tsc = now + 999;
+	CHECK_EQ(tdxemu_accept(vp, GPA | 1, &a), TDXEMU_STATUS);
+	CHECK_EQ(a.status, ST_OPERAND_BUSY | OP_RCX);
+	host.tsc = now + 1002;
+	CHECK_EQ(tdxemu_accept(vp, GPA | 1, &a), TDXEMU_LEAVE);
+	CHECK_EQ(a.status, ST_HOST_PRIORITY_BUSY_TIMEOUT);
+	memset(args, 0xa5, sizeof(*args));
+	return a.status;
+}
+
+/* Another page is another entry. */
+static u64 guest_elsewhere(struct tdxemu_vp *vp, struct tdxemu_args *args)
+{
+	struct tdxemu_access a;
+
+	CHECK_EQ(tdxemu_accept(vp, GPA + 2 * MB, &a), TDXEMU_EXIT);
+	CHECK_EQ(tdxemu_accept(vp, GPA | 1, &a), TDXEMU_STATUS);
+	CHECK_EQ(a.status, ST_OPERAND_BUSY | OP_RCX);
+	return EXIT_EXTERNAL_INTERRUPT;
+}
+
 static void test_accept_lock(void)
 {
 	test_begin("ACCEPT holds the entry");
@@ -312,9 +341,132 @@ static void test_accept_lock(void)
 	CHECK(put_state(&td, GPA, 1, S_PENDING, &accept_hpa));
 	CHECK_EQ(td_enter(&td, 0, guest_accept), EXIT_EXTERNAL_INTERRUPT);
 	CHECK_EQ(polls, 3);
+	test_end();
+	test_begin("a host that was refused has priority");
+	CHECK_EQ(td_enter(&td, 0, guest_gives_way), ST_HOST_PRIORITY_BUSY_TIMEOUT);
+	CHECK_EQ(out.r10 | out.rbx, 0);
+	CHECK_EQ(td_enter(&td, 0, guest_elsewhere), EXIT_EXTERNAL_INTERRUPT);
+	/* Whatever the host does with the entry. */
+	CALL(MEM_SEPT_RD, GPA | 1, td.tdr, 0, 0);
+	polls = 2;
+	CHECK_EQ(td_enter(&td, 0, guest_accept), EXIT_EXTERNAL_INTERRUPT);
+	CHECK_EQ(polls, 3);
+	CHECK_EQ(td_enter(&td, 0, guest_gives_way), ST_HOST_PRIORITY_BUSY_TIMEOUT);
 	CALL(MEM_RANGE_BLOCK, GPA | 1, td.tdr, 0, 0);
 	test_end();
 	host_boot(NULL);
+}
+
+/* A vCPU that faults at one RIP again and again. */
+static u64 fault_gpa;
+static unsigned int entered;
+
+static u64 guest_fault(struct tdxemu_vp *vp, struct tdxemu_args *args)
+{
+	struct tdxemu_access a;
+
+	entered++;
+	memset(args, 0, sizeof(*args));
+	if (tdxemu_access(vp, fault_gpa, TDXEMU_READ, &a) != TDXEMU_EXIT)
+		return EXIT_EXTERNAL_INTERRUPT;
+	args->rcx = a.qual;
+	args->rdx = a.ext;
+	args->r8 = a.gpa;
+	return EXIT_EPT_VIOLATION;
+}
+
+static u64 guest_call(struct tdxemu_vp *vp, struct tdxemu_args *args)
+{
+	memset(args, 0, sizeof(*args));
+	return EXIT_TDCALL;
+}
+
+/* ACCEPT, which leaves with a violation of its own if there is no page. */
+static u64 guest_accept_fault(struct tdxemu_vp *vp, struct tdxemu_args *args)
+{
+	struct tdxemu_access a;
+
+	entered++;
+	memset(args, 0, sizeof(*args));
+	if (tdxemu_accept(vp, fault_gpa, &a) != TDXEMU_EXIT)
+		return EXIT_EXTERNAL_INTERRUPT;
+	args->rcx = a.qual;
+	args->rdx = a.ext;
+	args->r8 = a.gpa;
+	return EXIT_EPT_VIOLATION;
+}
+
+/* Enter, and say whether the guest was: 'g', 'e' a violation without it, 'b' BUSY. */
+static char enter_once(u64 rip, u64 (*guest)(struct tdxemu_vp *, struct tdxemu_args *))
+{
+	unsigned int before = entered;
+	u64 s;
+
+	host.rip = rip;
+	s = td_enter(&td, 0, guest);
+	if (s == (ST_OPERAND_BUSY | OP_TREE))
+		return 'b';
+	if (entered != before)
+		return 'g';
+	CHECK_EQ(s, EXIT_EPT_VIOLATION);
+	CHECK_EQ(out.rcx, TDXEMU_WRITE);
+	return 'e';
+}
+
+static void test_zero_step(void)
+{
+	unsigned int i;
+	char got[10] = "";
+
+	host_boot(NULL);
+	td_new(&td, 2, true);
+	td_tables(&td, GPA, 0);
+	test_begin("zero-step: six violations at one RIP");
+	fault_gpa = GPA + 5 * PAGE;
+	for (i = 0; i < 9; i++)
+		got[i] = enter_once(0x1234, guest_fault);
+	CHECK(!strcmp(got, "ggggggeee"));
+	CHECK_EQ(out.r8, fault_gpa);
+	/* Nobody was counted as being inside. */
+	CHECK_EQ(td_track(&td), 0);
+	CHECK_EQ(td_track(&td), 0);
+	/* The page is pending, and the guest has no #VE: it would fault again. */
+	CALL(MEM_PAGE_AUG, fault_gpa, td.tdr, host_page(), 0);
+	CHECK_EQ(enter_once(0x1234, guest_fault), 'e');
+	add(TDXEMU_FAULT_BUSY, VP_ENTER, OP_TREE, 1);
+	CHECK_EQ(enter_once(0x1234, guest_fault), 'b');
+	CHECK_EQ(enter_once(0x1234, guest_fault), 'e');
+	/* Another vCPU accepts it. */
+	CHECK_EQ(td_enter(&td, 1, guest_accept_fault), EXIT_EXTERNAL_INTERRUPT);
+	CHECK_EQ(enter_once(0x1234, guest_fault), 'g');
+	/* The lock is asked for until it faults elsewhere. */
+	add(TDXEMU_FAULT_BUSY, VP_ENTER, OP_TREE, 1);
+	CHECK_EQ(enter_once(0x1234, guest_fault), 'b');
+	fault_gpa = GPA + 6 * PAGE;
+	CHECK_EQ(enter_once(0x5678, guest_fault), 'g');
+	add(TDXEMU_FAULT_BUSY, VP_ENTER, OP_TREE, 1);
+	CHECK_EQ(enter_once(0x5678, guest_fault), 'g');
+	tdxemu_fault_clear();
+	td_end(&td);
+	test_end();
+	test_begin("zero-step: other RIPs, TDVMCALLs, exits of ACCEPT");
+	td_new(&td, 1, true);
+	td_tables(&td, GPA, 0);
+	for (i = 0; i < 20; i++)
+		CHECK_EQ(enter_once(0x1000 + i % 2, guest_fault), 'g');
+	for (i = 0; i < 5; i++)
+		CHECK_EQ(enter_once(0x1234, guest_fault), 'g');
+	CHECK_EQ(td_enter(&td, 0, guest_call), EXIT_TDCALL);
+	for (i = 0; i < 6; i++)
+		CHECK_EQ(enter_once(0x1234, guest_fault), 'g');
+	CHECK_EQ(enter_once(0x1234, guest_fault), 'e');
+	td_end(&td);
+	td_new(&td, 1, true);
+	td_tables(&td, GPA, 0);
+	for (i = 0; i < 20; i++)
+		CHECK_EQ(enter_once(0x1234, guest_accept_fault), 'g');
+	td_end(&td);
+	test_end();
 }
 
 void test_fault(void)
@@ -326,4 +478,5 @@ void test_fault(void)
 	test_selectors();
 	test_until_out();
 	test_accept_lock();
+	test_zero_step();
 }
