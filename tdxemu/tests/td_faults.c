@@ -3,8 +3,9 @@
  * The TDX module fails while KVM splits huge pages of a TD and takes memory away:
  * each SEAMCALL that this needs, once with each status that the host may see.
  *
- *	td_faults [absorbed|refused|fatal|convert]...
+ *	td_faults [build|absorbed|refused|fatal|convert]...
  *
+ * build: a TD cannot be created, for want of entropy, until there is some.
  * absorbed: KVM copes with it, and the result is exact.
  * refused: a page is not split.  Nothing has changed, and the VM runs on.
  * fatal: the VM is bugged.  What the module may still have is never used again.
@@ -571,6 +572,62 @@ static void fatal_td(void)
 	add_lost(lost);
 }
 
+/*
+ * The TDX module runs out of entropy.  The kernel calls ten times before it gives up.
+ */
+static const struct {
+	const char *fault;
+	int error;
+} no_entropy[] = {
+	{ "kind=entropy leaf=9 times=9" },			/* MNG.CREATE */
+	{ "kind=entropy leaf=9 times=10", EAGAIN },
+	{ "kind=entropy leaf=8 times=9" },			/* MNG.KEY.CONFIG */
+	{ "kind=entropy leaf=8 times=10", EAGAIN },
+	{ "kind=entropy leaf=1 times=9" },			/* MNG.ADDCX, last page */
+	{ "kind=entropy leaf=1 times=10", EAGAIN },
+};
+
+static int init_td(void)
+{
+	struct kvm_vm *vm = vm_create_barebones_type(KVM_X86_TDX_VM);
+	struct {
+		struct kvm_tdx_init_vm vm;
+		struct kvm_cpuid_entry2 entry;
+	} init = {
+		.vm.attributes = TD_ATTR_SEPT_VE_DISABLE,
+		.vm.xfam = 3,
+		.vm.cpuid.nent = 1,
+		.entry.function = 0x80000008,
+		.entry.eax = 48 << 16,
+	};
+	int r = __td_vm_ioctl(vm, KVM_TDX_INIT_VM, 0, &init, NULL) ? errno : 0;
+
+	kvm_vm_free(vm);
+	return r;
+}
+
+static void build(void)
+{
+	unsigned int owned = owned_pages(), i;
+	int r;
+
+	for (i = 0; i < ARRAY_SIZE(no_entropy); i++) {
+		nr_run++;
+		printf("# %u build: %s\n", nr_run, no_entropy[i].fault);
+		write_file(TDXEMU "faults", no_entropy[i].fault);
+		r = init_td();
+		TEST_ASSERT(r == no_entropy[i].error, "KVM_TDX_INIT_VM: errno %d, not %d",
+			    r, no_entropy[i].error);
+		end_faults();
+		/* It was a lack of entropy, nothing else. */
+		r = init_td();
+		TEST_ASSERT(!r, "KVM_TDX_INIT_VM after it: errno %d", r);
+		check_model();
+		TEST_ASSERT(owned_pages() == owned, "%d pages are with the module still",
+			    owned_pages() - owned);
+	}
+}
+
 static void run(const char *name, void (*fn)(enum op, const struct fault_case *),
 		enum op op, const struct fault_case *cases, unsigned int nr)
 {
@@ -605,6 +662,8 @@ int main(int argc, char *argv[])
 	TEST_REQUIRE(!access(TDXEMU "faults", W_OK));
 
 	write_file(TDXEMU "faults", "clear");
+	if (chosen(argc, argv, "build"))
+		build();
 	if (chosen(argc, argv, "absorbed")) {
 		create(NR_LEAVES);
 		RUN(absorbed, PUNCH, absorbed_split);
