@@ -21,7 +21,7 @@
 #include "test_util.h"
 
 #ifndef GUEST_MEMFD_FLAG_HUGEPAGE
-#define GUEST_MEMFD_FLAG_HUGEPAGE	BIT_ULL(2)
+#define GUEST_MEMFD_FLAG_HUGEPAGE	BIT_ULL(16)
 #endif
 
 #define SPTE_EVENT	"as id %d gfn %llx level %d old_spte %llx new_spte %llx"

@@ -18,7 +18,7 @@
 #include "test_util.h"
 
 #ifndef GUEST_MEMFD_FLAG_HUGEPAGE
-#define GUEST_MEMFD_FLAG_HUGEPAGE	BIT_ULL(2)
+#define GUEST_MEMFD_FLAG_HUGEPAGE	BIT_ULL(16)
 #endif
 
 #define DEMO_SIZE	SZ_16M
