@@ -277,6 +277,7 @@ struct kot {
 	u32 gen;		/* raised when the key is freed */
 	u64 wb;			/* packages that are not written back */
 	u64 oracle_wb;		/* the same, for the oracle */
+	u64 dirty;		/* pages that may be without their write-back */
 };
 
 struct module_state {
@@ -357,6 +358,7 @@ u64 page_free_operand(struct call *c, u64 hpa, u32 op, unsigned int level,
 void page_assign(struct page_ref *r, u8 type, struct tdxemu_td *td, u64 gpn);
 void page_release(struct page_ref *r, struct tdxemu_td *td, u32 hkid, bool dirty);
 void page_written(struct page_ref *r, u32 hkid);
+void pages_all_written_back(u32 hkid);
 void set_bepoch(struct pamt *e, u64 epoch);
 static inline u64 bepoch(const struct pamt *e)
 {

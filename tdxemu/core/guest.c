@@ -202,7 +202,10 @@ enum tdxemu_access_result tdxemu_access(struct tdxemu_vp *vp, u64 gpa,
 	case S_PENDING:
 		if (!pending_ve_off(td))
 			return TDXEMU_VE;
-		return exit_at(a, gpa, access, EXT_PENDING);
+		/* Older modules do not say why, and the host cannot tell it from BLOCKED. */
+		return exit_at(a, gpa, access,
+			       sys->p.features0 & TDXEMU_F0_PENDING_VIOLATION ?
+			       EXT_PENDING : 0);
 	}
 	return exit_at(a, gpa, access, 0);
 }

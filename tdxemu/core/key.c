@@ -135,6 +135,8 @@ u64 mng_key_freeid(struct call *c)
 	if (k->wb && !fault_hit(c, TDXEMU_FAULT_SKIP_WB, 0, NULL))
 		return ST_WBCACHE_NOT_COMPLETE;
 	/* oracle_wb stays: whoever takes the key next is told. */
+	if (!k->oracle_wb)
+		pages_all_written_back(td->hkid);
 	k->state = KOT_FREE;
 	k->wb = 0;
 	k->gen++;

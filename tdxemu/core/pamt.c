@@ -221,8 +221,10 @@ void page_release(struct page_ref *r, struct tdxemu_td *td, u32 hkid, bool dirty
 	u64 word = 0;
 	u32 i;
 
-	if (dirty)
+	if (dirty) {
 		word = WB_DIRTY | (u64)hkid << 32 | kot_of(hkid)->gen;
+		atomic_add(&kot_of(hkid)->dirty, level_pages(r->level));
+	}
 	r->e->owner = 0;
 	st(&r->e->word, 0);
 	for (i = 0; i < level_pages(r->level); i++)
@@ -364,7 +366,41 @@ u64 phymem_page_wbinvd(struct call *c)
 	}
 	/* Two at a time: only the one that finds it dirty gives it back. */
 	if (__atomic_compare_exchange_n(&r.e->word, &w, 0, false, __ATOMIC_ACQ_REL,
-					__ATOMIC_RELAXED))
+					__ATOMIC_RELAXED)) {
+		atomic_add(&kot_of(WB_HKID(w))->dirty, -1);
 		give_back(hpa, 1);
+	}
 	return 0;
+}
+
+/**
+ * pages_all_written_back() - a key is about to be freed
+ * @hkid: the key; the caches of all packages have been written back
+ *
+ * The host gets back what it never wrote back page by page, there is nothing of it
+ * in caches any more. Pages that are mapped stay with the module.
+ */
+void pages_all_written_back(u32 hkid)
+{
+	struct kot *k = kot_of(hkid);
+	u64 hpa, end, w, dirty = WB_DIRTY | (u64)hkid << 32 | k->gen;
+	unsigned int i;
+
+	if (!atomic_get(&k->dirty))
+		return;
+	atomic_set_to(&k->dirty, 0);
+	for (i = 0; i < sys->nr_tdmr; i++) {
+		struct tdmr *t = &sys->tdmr[i];
+
+		end = ld(&t->next);
+		for (hpa = t->range.base; hpa < end; hpa += PAGE) {
+			struct pamt *e = pamt_at(hpa, 0);
+
+			w = dirty;
+			if (atomic_get(&e->type) == PT_NDA && ld(&e->word) == w &&
+			    __atomic_compare_exchange_n(&e->word, &w, 0, false,
+							__ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+				give_back(hpa, 1);
+		}
+	}
 }

@@ -182,6 +182,7 @@
 #define TD_RUNNABLE		2
 
 /* VMX exit reasons that the core itself knows */
+#define EXIT_EXCEPTION		0
 #define EXIT_EXTERNAL_INTERRUPT	1
 #define EXIT_TRIPLE_FAULT	2
 #define EXIT_EPT_VIOLATION	48

@@ -44,11 +44,13 @@ struct tdxemu_vp;
 #define TDXEMU_NR_LEAVES	80
 
 /* Bits of tdxemu_platform.features0. */
+#define TDXEMU_F0_PENDING_VIOLATION	(1ull << 16)
 #define TDXEMU_F0_NO_RBP_MOD		(1ull << 18)
 #define TDXEMU_F0_TOPOLOGY_ENUM		(1ull << 20)
 #define TDXEMU_F0_ENHANCED_DEMOTE	(1ull << 51)
 #define TDXEMU_F0_DEFAULT	(TDXEMU_F0_NO_RBP_MOD | TDXEMU_F0_TOPOLOGY_ENUM | \
-				 0x3ull << 16 | 0xfull << 8 | 0x7ull << 2)
+				 TDXEMU_F0_PENDING_VIOLATION | 1ull << 17 | \
+				 0xfull << 8 | 0x7ull << 2)
 
 /* What is wrong: rules of the oracle, see README.md. */
 enum tdxemu_rule {
@@ -115,8 +117,9 @@ struct tdxemu_vp_init {
  *	context, any CPU. NULL if there is no RAM: the call is refused.
  * @owned: the module takes @nr pages, or gives them back. They are given back
  *	where real hardware would let the host use them: REMOVE and SEPT.REMOVE
- *	when the write-back with the right HKID is done, control pages at RECLAIM,
- *	the TDR at its write-back. Their contents are garbage then. Optional.
+ *	when the write-back with the right HKID is done, or else when the key is
+ *	freed; control pages at RECLAIM, the TDR at its write-back. Their contents
+ *	are garbage then. Optional.
  * @cpu: the current logical processor, below @nr_cpus
  * @package: the package of a logical processor, below @nr_packages
  * @lock: take the core's one spinlock, interrupts off; returns their old state
@@ -286,6 +289,7 @@ enum tdxemu_fault_kind {
 	TDXEMU_FAULT_R8,		/* the page in R8: PAGE_METADATA_INCORRECT|R8 */
 	TDXEMU_FAULT_ENTROPY,		/* RND_NO_ENTROPY: MNG.CREATE, KEY.CONFIG */
 	TDXEMU_FAULT_ZERO_STEP,		/* VP.ENTER: OPERAND_BUSY on the tree */
+	TDXEMU_FAULT_MACHINE_CHECK,	/* VP.ENTER: the TD is fatal from then on */
 	/* The module itself goes wrong: these show that the oracle sees it. */
 	TDXEMU_FAULT_SKIP_TRACKING,	/* accept a range that is not tracked */
 	TDXEMU_FAULT_CHILD_STATE,	/* DEMOTE: one child blocked */

@@ -506,8 +506,13 @@ u64 vp_enter(struct call *c)
 	if (s)
 		return s;
 	vp->state = VP_ACTIVE;
-	s = epilogue(c, vp, sys->p.run(vp, c->a));
-	note_violation(vp, s, c->a);
+	if (fault_hit(c, TDXEMU_FAULT_MACHINE_CHECK, 0, NULL)) {
+		memset(c->a, 0, sizeof(*c->a));
+		s = epilogue(c, vp, ST_NON_RECOVERABLE_TD | EXIT_EXCEPTION);
+	} else {
+		s = epilogue(c, vp, sys->p.run(vp, c->a));
+		note_violation(vp, s, c->a);
+	}
 	leave(c->td, vp);
 	return s;
 }

@@ -318,6 +318,7 @@ static const char * const kinds[] = {
 	[TDXEMU_FAULT_R8] = "r8",
 	[TDXEMU_FAULT_ENTROPY] = "entropy",
 	[TDXEMU_FAULT_ZERO_STEP] = "zero-step",
+	[TDXEMU_FAULT_MACHINE_CHECK] = "machine-check",
 	[TDXEMU_FAULT_SKIP_TRACKING] = "skip-tracking",
 	[TDXEMU_FAULT_CHILD_STATE] = "child-state",
 	[TDXEMU_FAULT_CHILD_HPA] = "child-hpa",

@@ -75,6 +75,23 @@ static void test_access(void)
 		td_end(&td);
 		test_end();
 	}
+	test_begin("access to a pending page, on a module that does not say so");
+	{
+		static const struct boot b = {
+			.features0 = TDXEMU_F0_DEFAULT & ~TDXEMU_F0_PENDING_VIOLATION,
+		};
+
+		host_boot(&b);
+		td_new(&td, 1, true);
+		CHECK(put_state(&td, GPA, 0, S_PENDING, NULL));
+		gpa = GPA;
+		run(&td, do_access);
+		CHECK_EQ(result, TDXEMU_EXIT);
+		CHECK_EQ(a.ext, 0);
+		td_end(&td);
+		host_boot(NULL);
+	}
+	test_end();
 	td_new(&td, 1, true);
 	test_begin("access to shared addresses, and beyond all");
 	access_bits = TDXEMU_READ;

@@ -429,6 +429,64 @@ static void test_teardown(void)
 	test_end();
 }
 
+/*
+ * The host can take nothing from a TD that is fatal. It gets all of it back once the
+ * key is free, what it has taken before and not written back without being asked.
+ */
+static void test_fatal_teardown(void)
+{
+	static const struct tdxemu_fault machine_check = {
+		.kind = TDXEMU_FAULT_MACHINE_CHECK, .leaf = VP_ENTER, .level = ~0u, .times = 1,
+	};
+	u64 small, huge, gone, pages, hpa, i;
+	struct td td;
+
+	host_boot(NULL);
+	test_begin("teardown of a fatal TD");
+	td_new(&td, 1, true);
+	CHECK(put_state(&td, GPA, 0, S_MAPPED, &small));
+	CHECK(put_state(&td, GPA + 2 * MB, 1, S_MAPPED, &huge));
+	CHECK(put_state(&td, GPA + 4 * MB, 1, S_BLOCKED, &gone));
+	CHECK_EQ(td_track(&td), 0);
+	CALL(MEM_PAGE_REMOVE, (GPA + 4 * MB) | 1, td.tdr, 0, 0);
+	for (i = 0; i < 10; i++)
+		CHECK_EQ(wbinvd(td.hkid, gone + i * PAGE), 0);
+	CHECK(!host_owned(gone + 9 * PAGE));
+	CHECK(host_owned(gone + 10 * PAGE));
+
+	CHECK_EQ(tdxemu_fault_add(&machine_check), 0);
+	CHECK_EQ(td_enter(&td, 0, NULL), ST_NON_RECOVERABLE_TD);
+	CHECK_EQ(out.rcx | out.rdx | out.r8, 0);
+	tdxemu_fault_clear();
+	CHECK_EQ(td_enter(&td, 0, NULL), ST_TD_FATAL);
+	CHECK_EQ(call(MEM_RANGE_BLOCK, GPA, td.tdr, 0, 0), ST_TD_FATAL);
+	CHECK_EQ(call(PHYMEM_PAGE_RECLAIM, small, 0, 0, 0), ST_LIFECYCLE_STATE_INCORRECT);
+	CHECK(host_owned(gone + 10 * PAGE));
+
+	CHECK(td_end_key(&td));
+	CHECK(!host_owned(gone + 10 * PAGE));
+	CHECK(!host_owned(gone + 511 * PAGE));
+	CHECK(!tdxemu_page_owned(gone + 511 * PAGE));
+	CHECK_EQ(call(PHYMEM_PAGE_RECLAIM, gone, 0, 0, 0), ST_PAGE_METADATA_INCORRECT | OP_RCX);
+	/* Nothing else was given back, but for the asking. */
+	CHECK(host_owned(small));
+	CHECK(host_owned(huge + 511 * PAGE));
+	pages = host_nr_owned();
+	CALL(PHYMEM_PAGE_RECLAIM, small, 0, 0, 0);
+	CHECK_EQ(out.r8, 0);
+	CALL(PHYMEM_PAGE_RECLAIM, huge, 0, 0, 0);
+	CHECK_EQ(out.r8, 1);
+	CHECK_EQ(host_nr_owned(), pages - 513);
+	for (hpa = 2 * MB; hpa < host.next_4k; hpa += PAGE)
+		if (hpa != td.tdr && host_owned(hpa))
+			CALL(PHYMEM_PAGE_RECLAIM, hpa, 0, 0, 0);
+	CALL(PHYMEM_PAGE_RECLAIM, td.tdr, 0, 0, 0);
+	CHECK_EQ(wbinvd(GLOBAL_HKID, td.tdr), 0);
+	CHECK_EQ(host_nr_owned(), 0);
+	host_boot(NULL);
+	test_end();
+}
+
 /* Many TDs at once and one after another: nothing is left of any. */
 static void test_many(void)
 {
@@ -459,5 +517,6 @@ void test_td(void)
 	test_entropy();
 	test_rd();
 	test_teardown();
+	test_fatal_teardown();
 	test_many();
 }
