@@ -247,6 +247,7 @@ void page_written(struct page_ref *r, u32 hkid)
 {
 	bool known = ld(&r->e->word) & WB_DIRTY;
 
+	atomic_add(&kot_of(hkid)->dirty, 1);
 	st(&r->e->word, WB_DIRTY | WB_FAILED | (u64)hkid << 32 | kot_of(hkid)->gen);
 	if (!known && sys->p.owned)
 		sys->p.owned(r->hpa, 1, true);
@@ -396,8 +397,8 @@ void pages_all_written_back(u32 hkid)
 		for (hpa = t->range.base; hpa < end; hpa += PAGE) {
 			struct pamt *e = pamt_at(hpa, 0);
 
-			w = dirty;
-			if (atomic_get(&e->type) == PT_NDA && ld(&e->word) == w &&
+			w = ld(&e->word);
+			if (atomic_get(&e->type) == PT_NDA && (w & ~WB_FAILED) == dirty &&
 			    __atomic_compare_exchange_n(&e->word, &w, 0, false,
 							__ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 				give_back(hpa, 1);
