@@ -8,7 +8,8 @@
  * build: a TD cannot be created, for want of entropy, until there is some.
  * absorbed: KVM copes with it, and the result is exact.
  * refused: a page is not split.  Nothing has changed, and the VM runs on.
- * fatal: the VM is bugged.  What the module may still have is never used again.
+ * fatal: the VM is bugged.  What the module may still have is not used for anything
+ *	else until the TD has ended, and comes back then.
  * convert: all of these, of conversions to shared.
  *
  * Linked with the library of the KVM selftests, as a test of theirs.
@@ -83,7 +84,7 @@ static const char *const op_names[] = {
 struct fault_case {
 	const char *faults[2];
 	int error;		/* of a refused split */
-	unsigned int lost;	/* pages that the module keeps */
+	unsigned int lost;	/* pages that the module keeps until the TD ends */
 };
 
 /* A lock is held, by a vCPU say.  KVM kicks all of them, and tries again. */
@@ -245,21 +246,6 @@ static void provoke(bool begin)
 {
 	write_file("/dev/kmsg", begin ? "lab: provoked arch/x86/kvm/vmx/tdx.c" :
 					"lab: provoked no more");
-}
-
-/* The lab looks for leaks, and is told what this test has lost. */
-static void add_lost(unsigned int pages)
-{
-	static unsigned int total;
-	char text[16];
-	int fd;
-
-	total += pages;
-	snprintf(text, sizeof(text), "%u\n", total * 4);
-	fd = open("/tmp/lost-kb", O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	TEST_ASSERT(fd >= 0 && write(fd, text, strlen(text)) == strlen(text),
-		    "/tmp/lost-kb: errno %d", errno);
-	close(fd);
 }
 
 static void inject(const struct fault_case *c, u64 leaf)
@@ -488,40 +474,6 @@ static void refused(enum op op, const struct fault_case *c)
 	check_model();
 }
 
-static void fatal(enum op op, const struct fault_case *c)
-{
-	u64 first;
-	int r;
-
-	create(1);
-	first = fresh_leaf(op);
-	provoke(true);
-	inject(c, 0);
-	r = do_op(op, first);
-	TEST_ASSERT(r == -1 && errno == EIO, "Returned %d, errno %d, not EIO", r, errno);
-	end_faults();
-	/*
-	 * Unless the folio has been split before, as it is by holes and by conversions
-	 * in place, a reference to one page keeps all of them.  The TD is lost, too,
-	 * if the module still counts pages of it.
-	 */
-	if (c->lost)
-		add_lost((op == PUNCH || (op == CONVERT && mem.in_place) ? c->lost : LEAF) + 1);
-
-	/* What is lost keeps its folio from being split: not for now, but for ever. */
-	if (op == PUNCH_LEAF && c->lost) {
-		r = do_op(PUNCH, first);
-		TEST_ASSERT(r == -1 && errno == EIO, "Part of it: %d, errno %d", r, errno);
-	}
-
-	r = __td_touch(&agent, first);
-	TEST_ASSERT(r == -1 && errno == EIO, "KVM_RUN: %d, errno %d", r, errno);
-	check_model();
-	destroy();
-	check_model();
-	provoke(false);
-}
-
 static unsigned int owned_pages(void)
 {
 	unsigned long start, end;
@@ -535,41 +487,115 @@ static unsigned int owned_pages(void)
 	return pages;
 }
 
+/* Without any TD. */
+static unsigned int idle_pages;
+
+static void check_nothing_lost(void)
+{
+	unsigned int now = owned_pages();
+
+	TEST_ASSERT(now == idle_pages, "The module has %u pages without a TD, and had %u",
+		    now, idle_pages);
+}
+
+static void fatal(enum op op, const struct fault_case *c)
+{
+	u64 first;
+	int r;
+
+	create(1);
+	first = fresh_leaf(op);
+	provoke(true);
+	inject(c, 0);
+	r = do_op(op, first);
+	TEST_ASSERT(r == -1 && errno == EIO, "Returned %d, errno %d, not EIO", r, errno);
+	end_faults();
+	/* What is lost keeps its folio from being split: not for now, but for good. */
+	if (op == PUNCH_LEAF && c->lost) {
+		r = do_op(PUNCH, first);
+		TEST_ASSERT(r == -1 && errno == EIO, "Part of it: %d, errno %d", r, errno);
+	}
+
+	r = __td_touch(&agent, first);
+	TEST_ASSERT(r == -1 && errno == EIO, "KVM_RUN: %d, errno %d", r, errno);
+	check_model();
+	destroy();
+	check_model();
+	if (c->lost)
+		check_nothing_lost();
+	provoke(false);
+}
+
+static long free_kb(void)
+{
+	char line[128];
+	long kb = 0;
+	FILE *f;
+
+	write_file("/proc/sys/vm/drop_caches", "3");
+	f = fopen("/proc/meminfo", "r");
+	TEST_ASSERT(f, "errno %d", errno);
+	while (fgets(line, sizeof(line), f) && sscanf(line, "MemFree: %ld", &kb) != 1)
+		;
+	fclose(f);
+	return kb;
+}
+
+#define DEAD_LEAVES	8
+/* What is on its way to be free: per-CPU lists, RCU. */
+#define SLACK_KB	2048
+
 /*
- * The TDX module says that the TD is dead, to whatever KVM asks of its memory.  All
- * private memory is lost, and there is nothing that KVM could do about it but not to
- * use it again.
+ * A machine check in the guest: the TD is dead, and so says the TDX module to whatever
+ * KVM asks of its memory.  KVM can take none of it away, but all that the TD had is
+ * the host's again when it has ended: huge pages, small ones, and control pages.
  */
 static void fatal_td(void)
 {
-	static const char *const faults[] = {
-		FATAL "leaf=7 " EVER, FATAL "leaf=29 " EVER, FATAL "leaf=39 " EVER,
-		FATAL "leaf=38 " EVER, FATAL "leaf=15 " EVER, FATAL "leaf=6 " EVER,
-		FATAL "leaf=3 " EVER, FATAL "leaf=0 " EVER,
-	};
-	unsigned int owned = owned_pages(), lost;
-	u64 first;
+	const u64 small = (DEAD_LEAVES - 1) * LEAF;
+	unsigned int owned;
+	long before, now;
 	int i, r;
 
 	nr_run++;
 	printf("# %u fatal: a TD that is dead\n", nr_run);
-	create(2);
-	first = fresh_leaf(PUNCH);
+	/* What the first one needs, and leaves in caches. */
+	create(1);
+	destroy();
+	before = free_kb();
+
+	create(DEAD_LEAVES);
+	for (i = 0; i < DEAD_LEAVES - 1; i++)
+		fresh_leaf(PUNCH);
+	td_accept_all(&agent, small, LEAF / 2, 0, TDG_SUCCESS);
+	owned = owned_pages();
+
 	provoke(true);
-	for (i = 0; i < ARRAY_SIZE(faults); i++)
-		write_file(TDXEMU "faults", faults[i]);
-	r = do_op(PUNCH, first);
+	write_file(TDXEMU "faults", "kind=machine-check leaf=0");
+	r = __td_touch(&agent, 0);
+	TEST_ASSERT(r == 1, "KVM_RUN: %d, errno %d", r, errno);
+	end_faults();
+	TEST_ASSERT_KVM_EXIT_REASON(agent.vcpu, KVM_EXIT_INTERNAL_ERROR);
+
+	r = do_op(PUNCH, 0);
 	TEST_ASSERT(r == -1 && errno == EIO, "Returned %d, errno %d, not EIO", r, errno);
-	r = __td_touch(&agent, first);
+	r = __td_touch(&agent, 0);
 	TEST_ASSERT(r == -1 && errno == EIO, "KVM_RUN: %d, errno %d", r, errno);
+	TEST_ASSERT_EQ(owned_pages(), owned);
 	destroy();
 	provoke(false);
-	write_file(TDXEMU "faults", "clear");
 	check_model();
-	lost = owned_pages() - owned;
-	printf("# %u pages are lost\n", lost);
-	TEST_ASSERT(lost > LEAF, "Only %u pages are lost", lost);
-	add_lost(lost);
+	check_nothing_lost();
+
+	for (i = 0; i < 50; i++) {
+		now = free_kb();
+		if (now + SLACK_KB >= before)
+			break;
+		usleep(100000);
+	}
+	printf("# %u pages were the module's, %ld KiB are free, %ld were\n", owned, now,
+	       before);
+	TEST_ASSERT(now + SLACK_KB >= before, "%ld KiB are lost", before - now);
 }
 
 /*
@@ -662,6 +688,7 @@ int main(int argc, char *argv[])
 	TEST_REQUIRE(!access(TDXEMU "faults", W_OK));
 
 	write_file(TDXEMU "faults", "clear");
+	idle_pages = owned_pages();
 	if (chosen(argc, argv, "build"))
 		build();
 	if (chosen(argc, argv, "absorbed")) {
