@@ -117,7 +117,8 @@ static void count_calls(char *text, size_t size)
 	FILE *f = open_tdxemu("counters");
 	unsigned long long count;
 	char line[128], name[32];
-	int i, len = 0;
+	size_t len = 0;
+	int i, n;
 
 	if (text)
 		snprintf(text, size, "none");
@@ -130,9 +131,12 @@ static void count_calls(char *text, size_t size)
 				break;
 		strcpy(calls[i].name, name);
 		/* Entering the TD is not what a hole or a conversion costs. */
-		if (text && count != calls[i].count && strcmp(name, "VP.ENTER"))
-			len += snprintf(text + len, size - len, "%s%s %llu",
-					len ? ", " : "", name, count - calls[i].count);
+		if (text && count != calls[i].count && strcmp(name, "VP.ENTER")) {
+			n = snprintf(text + len, size - len, "%s%s %llu",
+				     len ? ", " : "", name, count - calls[i].count);
+			TEST_ASSERT(n >= 0 && n < size - len, "More calls than have room");
+			len += n;
+		}
 		calls[i].count = count;
 	}
 	fclose(f);

@@ -48,6 +48,11 @@ touched() {
 
 # Touched files to the objects of x86.
 objects() {
+	objects_unsorted=$(objects_of) || return
+	[ -z "$objects_unsorted" ] || printf '%s\n' "$objects_unsorted" | sort -u
+}
+
+objects_of() {
 	while read -r f; do
 		case $f in
 		tools/* | Documentation/* | samples/*) ;;
@@ -57,13 +62,14 @@ objects() {
 			printf '%s\n' $users
 			;;
 		esac
-	done | sort -u
+	done
 }
 
 # Diagnostics without what moves with every patch, and without what Debian's sparse
 # says of every module_param().
 warnings() {
-	grep -iE '(warning|error): ' | grep -v 'error: bad constant expression$' |
-		sed -E -e "s,$tree/,,g" -e 's,(\.\./)+,,g' -e 's,^linux/,,' -e 's/:[0-9]+(:[0-9]+)?:/:/g' \
-			-e 's/\.(c|h):[0-9]+ /.\1: /' | sort -u
+	warnings_all=$(sed -E -n -e '/error: bad constant expression$/d' \
+		-e '/(warning|error): /I!d' -e "s,$tree/,,g" -e 's,(\.\./)+,,g' -e 's,^linux/,,' \
+		-e 's/:[0-9]+(:[0-9]+)?:/:/g' -e 's/\.(c|h):[0-9]+ /.\1: /' -e p) || return
+	[ -z "$warnings_all" ] || printf '%s\n' "$warnings_all" | sort -u
 }

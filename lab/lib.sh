@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # Sourced by the lab's scripts. Leaves the shell at the top of the project.
 #
-#   die MESSAGE         one line on stderr, exit 1. The message names the cure.
+#   at_exit COMMAND     is run when the script ends, whatever the reason, the last
+#                       one first and after what step runs has been stopped. The only
+#                       way to add to the EXIT trap.
 #   need_disk [GB]      dies unless there is room for a build.
 #   note MESSAGE        one line of progress on stdout.
 #   step NAME LOG CMD   runs CMD with its output in LOG, shows that it lives, and
@@ -13,21 +15,18 @@
 #   vm_check VM         dies unless there is such a VM.
 #   vm_kernel VM CONFIG the kernel of that configuration for the VM.
 
-set -eu
+. "$(dirname "$0")/../lab/usage.sh"
 case ${LAB_BUILD-} in
 '' | /*) ;;
 *) export LAB_BUILD="$PWD/$LAB_BUILD" ;;
 esac
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 top=$PWD
 build=${LAB_BUILD:-$top/build}
 logs=$build/log
 step_pid=
-
-die() {
-	printf '%s: %s\n' "${0##*/}" "$*" >&2
-	exit 1
-}
+nl='
+'
 
 # make clean removes all of it, so it is never a directory with things of others.
 if [ -n "${LAB_BUILD-}" ] && [ ! -e "$build/.lab" ]; then
@@ -41,7 +40,8 @@ mkdir -p "$logs"
 # The tree, two kernels, and the selftests need about 8 GB, one more kernel with a
 # tree of its own less than 3.
 need_disk() {
-	free=$(df -Pk "$build" | awk 'NR == 2 { print int($4 / 1000000) }')
+	free=$(df -Pk "$build")
+	free=$(printf '%s\n' "$free" | awk 'NR == 2 { print int($4 / 1000000) }')
 	[ "$free" -ge "${1:-8}" ] ||
 		die "only $free GB of disk free, ${1:-8} needed: free some, or point LAB_BUILD at a larger disk"
 }
@@ -58,7 +58,21 @@ step_stop() {
 		step_pid=
 	fi
 }
-trap step_stop EXIT
+
+at_exit_commands=
+at_exit() {
+	at_exit_commands="$1$nl$at_exit_commands"
+}
+
+# All of it is done, also if some of it fails.
+at_exit_run() {
+	at_exit_rc=$?
+	set +e
+	step_stop
+	eval "$at_exit_commands"
+	exit "$at_exit_rc"
+}
+trap at_exit_run EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
@@ -96,11 +110,13 @@ step() {
 tree_state() {
 	tree_dir=$1
 	shift
-	git -C "$tree_dir" rev-parse 'HEAD^{tree}'
-	git -C "$tree_dir" diff HEAD -- "$@"
-	# Not --exclude-standard: Debian's .gitignore hides every new file.
-	git -C "$tree_dir" ls-files -z -o -x '*.pyc' -- "$@" |
-		(cd "$tree_dir" && xargs -0 -r sha256sum)
+	git -C "$tree_dir" rev-parse 'HEAD^{tree}' || return
+	git -C "$tree_dir" diff HEAD -- "$@" || return
+	# Not --exclude-standard: Debian's .gitignore hides every new file. A name
+	# with a line feed in it comes in quotes, and sha256sum then fails.
+	tree_new=$(git -C "$tree_dir" -c core.quotePath=false ls-files -o -x '*.pyc' -x '.#*' -- "$@") ||
+		return
+	[ -z "$tree_new" ] || printf '%s\n' "$tree_new" | (cd "$tree_dir" && xargs -d '\n' sha256sum)
 }
 
 tests_of() {
@@ -126,6 +142,7 @@ vm_kernel() {
 
 # plan_lines: what is to run; with ALL=1 also what takes too long for each time.
 plan_lines() {
-	[ "${ALL-}" = 1 ] && set -- tests/plan-all || set --
-	cat tests/plan "$@" | grep -v -e '^#' -e '^$'
+	set --
+	[ "${ALL-}" != 1 ] || set -- tests/plan-all
+	grep -h -v -e '^#' -e '^$' tests/plan "$@"
 }

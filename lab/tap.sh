@@ -8,7 +8,7 @@ ok() {
 # not_ok NAME [FILE]: FILE says why.
 not_ok() {
 	echo "not ok - $1"
-	[ ! -s "${2-}" ] || head -n 20 "$2" | sed 's/^/#   /'
+	[ ! -s "${2-}" ] || sed 's/^/#   /; 20q' "$2"
 }
 
 skip() {
@@ -36,6 +36,7 @@ tap_run() {
 	shift
 	: >"$tap_log"
 	for tap_script in "$@"; do
+		# pipe: its failure is said in the pipe.
 		{ "$tap_script" || echo "not ok - $tap_script came to its end"; } |
 			tee -a "$tap_log"
 	done

@@ -3,7 +3,7 @@
 # of a few files.
 
 scratch=$(mktemp -d "$build/test.XXXXXX")
-trap 'rm -rf "$scratch"' EXIT
+at_exit 'rm -rf "$scratch"'
 export LAB_BUILD="$scratch/build" LAB_PATCHES="$scratch/patches"
 export LINUX="$scratch/linux.tar" LAB_PIN="$scratch/pin"
 export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=gmem-exact \
@@ -50,11 +50,13 @@ refuses() {
 
 # Everything that must survive a refusal.
 state() {
-	on_tree for-each-ref
-	on_tree symbolic-ref -q HEAD || on_tree rev-parse HEAD
-	(cd "$tree" && find . -path ./.git -prune -o -type f -print |
-		sort | xargs sha256sum)
-	(cd "$LAB_PATCHES" && find . -type f | sort | xargs -r sha256sum)
+	on_tree for-each-ref || return
+	on_tree symbolic-ref -q HEAD || on_tree rev-parse HEAD || return
+	for dir in "$tree" "$LAB_PATCHES"; do
+		files=$(cd "$dir" && find . -path ./.git -prune -o -type f -print) || return
+		[ -z "$files" ] ||
+			printf '%s\n' "$files" | sort | (cd "$dir" && xargs sha256sum) || return
+	done
 }
 
 # refuses_untouched PATTERN COMMAND
