@@ -24,6 +24,9 @@ cd "$(dirname "$0")/.." || exit
 top=$PWD
 build=${LAB_BUILD:-$top/build}
 logs=$build/log
+# Clones of the project share what ccache keeps: paths below $build are hashed as seen
+# from the objects, and the one option that names the tree by its whole path is not.
+export CCACHE_BASEDIR="$build" CCACHE_NOHASHDIR=1 CCACHE_IGNOREOPTIONS='-fmacro-prefix-map=*'
 step_pid=
 nl='
 '
