@@ -127,44 +127,24 @@ u64 mem_page_demote(struct call *c)
 	return 0;
 }
 
-static void unlock_children(u64 *table, unsigned int n)
-{
-	while (n--)
-		__atomic_and_fetch(&table[n], ~E_LOCK, __ATOMIC_RELEASE);
-}
-
 /*
- * Lock all children, or none. The real module takes no lock here and finds that an
- * entry which an ACCEPT is at differs; this one must not be surprised later.
+ * Do the children make one leaf? They are not locked: the range is blocked and tracked,
+ * no ACCEPT can be among them. One that is locked, or waited for, differs.
  */
-static bool lock_children(u64 *table)
-{
-	unsigned int i;
-
-	for (i = 0; i < 512; i++) {
-		if (__atomic_fetch_or(&table[i], E_LOCK, __ATOMIC_ACQUIRE) & E_LOCK) {
-			unlock_children(table, i);
-			return false;
-		}
-	}
-	return true;
-}
-
-/* Do the children make one leaf? */
 static bool mergeable(struct tdxemu_td *td, u64 *table, unsigned int level, u64 *first)
 {
-	u64 e = ld(&table[0]) & ~(E_LOCK | E_HOST), step = level_size(level - 1);
+	u64 e = ld(&table[0]), step = level_size(level - 1);
 	unsigned int i;
 	u8 state = sept_state(e);
 
 	*first = e;
-	if ((state != S_MAPPED && state != S_PENDING) ||
+	if ((state != S_MAPPED && state != S_PENDING) || (e & (E_LOCK | E_HOST)) ||
 	    !aligned(e & E_ADDR, level_size(level)))
 		return false;
 	for (i = 0; i < 512; i++) {
 		struct pamt *p;
 
-		if ((ld(&table[i]) & ~(E_LOCK | E_HOST)) != e + i * step)
+		if (ld(&table[i]) != e + i * step)
 			return false;
 		p = pamt_at((e & E_ADDR) + i * step, level - 1);
 		if (p->type != PT_REG || p->owner != td->pa / PAGE)
@@ -210,28 +190,21 @@ u64 mem_page_promote(struct call *c)
 	if (s)
 		return s;
 	table = va(hpa);
-	/* One that a guest is at is not like the others. */
-	if (!lock_children(table))
+	if (!mergeable(td, table, r.level, &e))
 		return sept_info(c, &r, ST_EPT_INVALID_PROMOTE_CONDITIONS | OP_RCX);
-	if (!mergeable(td, table, r.level, &e)) {
-		unlock_children(table, 512);
-		return sept_info(c, &r, ST_EPT_INVALID_PROMOTE_CONDITIONS | OP_RCX);
-	}
-	if (interrupted(c)) {
-		unlock_children(table, 512);
+	if (interrupted(c))
 		return restart(c);
-	}
 	s = page_lock(c, e & E_ADDR, OP_RCX, r.level, true, &large);
-	if (s) {
-		unlock_children(table, 512);
+	if (s)
 		return sept_info(c, &r, s);
-	}
 	tlb_stale(c, td, e & E_ADDR, r.level);
 	pamt_promote(td, e & E_ADDR, r.level, gpa);
 	sept_set(td, &r, e);
-	/* A guest that came through the old table finds all of it locked. */
 	page_release(&page, td, td->hkid, true);
 	atomic_add(&td->chldcnt, -1);
 	c->a->rcx = hpa;
+	/* Tables of L2 VMs. */
+	if (c->version)
+		c->a->r9 = c->a->r10 = c->a->r11 = ~0ull;
 	return 0;
 }

@@ -382,6 +382,111 @@ static void test_tree_lock(void)
 	host_boot(NULL);
 }
 
+/* 512 pending pages that make a leaf of 2 MiB; their table, and where they are. */
+static u64 *small_pages(struct td *td, u64 *table)
+{
+	u64 base = host_page_2m();
+	unsigned int j;
+
+	td_tables(td, GPA, 1);
+	*table = host_page();
+	CALL(MEM_SEPT_ADD, GPA | 1, td->tdr, *table, 0);
+	for (j = 0; j < 512; j++)
+		CALL(MEM_PAGE_AUG, GPA + j * PAGE, td->tdr, base + j * PAGE, 0);
+	return host_va(*table);
+}
+
+#define ENTRY_LOCK	(1ull << 11)
+#define HOST_WAITS	(1ull << 52)
+
+static u64 *child;
+static u64 locked_children;
+
+static bool poll_children(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < 512; i++)
+		locked_children += !!(child[i] & ENTRY_LOCK);
+	return false;
+}
+
+/*
+ * The children are compared as they are, and not locked. One that an ACCEPT has, or
+ * that a host is waiting for, is not like the others.
+ */
+static void test_children_as_they_are(void)
+{
+	bool (*irq_pending)(void) = host.p.irq_pending;
+	static const struct {
+		const char *name;
+		unsigned int i;
+		u64 bit;
+	} t[] = {
+		{ "an ACCEPT has the first", 0, ENTRY_LOCK },
+		{ "an ACCEPT has one", 77, ENTRY_LOCK },
+		{ "a host waits for the first", 0, HOST_WAITS },
+		{ "a host waits for one", 511, HOST_WAITS },
+	};
+	unsigned int i;
+	u64 table;
+	struct td td;
+
+	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "PROMOTE: %s", t[i].name);
+		td_new(&td, 1, false);
+		test_begin(name);
+		child = small_pages(&td, &table);
+		child[t[i].i] |= t[i].bit;
+		CHECK_EQ(call(MEM_PAGE_PROMOTE, GPA | 1, td.tdr, 0, 0),
+			 ST_EPT_INVALID_PROMOTE_CONDITIONS | OP_RCX);
+		CHECK_EQ(out.rdx, S_NL_MAPPED << 8 | 1);
+		CHECK(child[t[i].i] & t[i].bit);
+		child[t[i].i] &= ~t[i].bit;
+		CALL(MEM_PAGE_PROMOTE, GPA | 1, td.tdr, 0, 0);
+		td_end(&td);
+		test_end();
+	}
+	host.p.irq_pending = poll_children;
+	host_boot_platform();
+	td_new(&td, 1, false);
+	test_begin("PROMOTE locks no child");
+	child = small_pages(&td, &table);
+	CALL(MEM_PAGE_PROMOTE, GPA | 1, td.tdr, 0, 0);
+	CHECK_EQ(locked_children, 0);
+	td_end(&td);
+	test_end();
+	host.p.irq_pending = irq_pending;
+	host_boot(NULL);
+}
+
+/* Version 1 returns the tables of L2 VMs, too, of which there are none. */
+static void test_promote_version(void)
+{
+	struct tdxemu_args a;
+	unsigned int version;
+	u64 table;
+	struct td td;
+
+	for (version = 0; version < 2; version++) {
+		td_new(&td, 1, false);
+		test_begin(version ? "PROMOTE, version 1" : "PROMOTE, version 0");
+		small_pages(&td, &table);
+		a = (struct tdxemu_args){
+			.rcx = GPA | 1, .rdx = td.tdr, .r9 = 9, .r10 = 10, .r11 = 11,
+		};
+		CHECK_EQ(tdxemu_seamcall(MEM_PAGE_PROMOTE | version << 16, &a), 0);
+		CHECK_EQ(a.rcx, table);
+		CHECK_EQ(a.r9, version ? ~0ull : 9);
+		CHECK_EQ(a.r10, version ? ~0ull : 10);
+		CHECK_EQ(a.r11, version ? ~0ull : 11);
+		td_end(&td);
+		test_end();
+	}
+}
+
 /* 1 GiB, made of 512 x 2 MiB that are pending: no memory is touched. */
 static void test_1g(void)
 {
@@ -445,5 +550,7 @@ void test_resize(void)
 	test_fail_after_fill();
 	test_flags();
 	test_tree_lock();
+	test_children_as_they_are();
+	test_promote_version();
 	test_1g();
 }
