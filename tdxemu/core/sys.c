@@ -181,6 +181,8 @@ void tdxemu_init(const struct tdxemu_platform *platform)
 		sys->p.attributes_fixed0 = 1ull << 63 | 7ull << 28 | ATTR_DEBUG;
 	if (!sys->p.xfam_fixed0)
 		sys->p.xfam_fixed0 = 0x6dbe7;
+	if (sys->p.module == TDXEMU_MODULE_2_0)
+		sys->p.features0 &= ~TDXEMU_F0_ENHANCED_DEMOTE;
 	trace_reset();
 	oracle_reset();
 	tdxemu_fault_clear();
@@ -232,10 +234,11 @@ static bool sys_field(unsigned int i, struct sys_field *f)
 {
 	const struct tdxemu_cpuid_config *cc = sys->p.cpuid_config;
 	unsigned int n = sys->p.nr_cpuid_config;
+	bool v2 = sys->p.module == TDXEMU_MODULE_2_0;
 	const struct sys_field fixed[FIELDS_FIXED] = {
-		{ 0x0800000100000003, 5 },	/* minor, major, update */
-		{ 0x0800000100000004, 1 },
-		{ 0x0800000100000005, 28 },
+		{ 0x0800000100000003, v2 ? 0 : 5 },	/* minor, major, update */
+		{ 0x0800000100000004, v2 ? 2 : 1 },
+		{ 0x0800000100000005, v2 ? 8 : 28 },
 		{ 0x0A00000300000008, sys->p.features0 },
 		{ 0x9100000100000008, TDXEMU_MAX_TDMRS },
 		{ 0x9100000100000009, TDXEMU_MAX_RESERVED },

@@ -52,6 +52,15 @@ struct tdxemu_vp;
 				 TDXEMU_F0_PENDING_VIOLATION | 1ull << 17 | \
 				 0xfull << 8 | 0x7ull << 2)
 
+/*
+ * Which module it is, as it tells the host. 2.0 has taken back that DEMOTE is not
+ * interrupted (bit 51 of features0, whatever the platform asks for).
+ */
+enum tdxemu_module {
+	TDXEMU_MODULE_1_5,	/* 1.5.28 */
+	TDXEMU_MODULE_2_0,	/* 2.0.8 */
+};
+
 /* What is wrong: rules of the oracle, see README.md. */
 enum tdxemu_rule {
 	TDXEMU_RULE_STALE_TLB,		/* a vCPU could still use a translation that goes */
@@ -144,6 +153,7 @@ struct tdxemu_vp_init {
  *	possibly with interrupts off. tdxemu_trace_line() gives the last calls.
  * @cmrs: ranges that can be TDX memory, ascending. None: everything.
  * @first_keyid: the first private HKID (the global one is the host's choice)
+ * @module: which module it says it is
  * @host_priority_ticks: how long, of @tsc, a guest's ACCEPT gives way to a host call
  *	that was BUSY, before the TD exits; 0: for ever
  * @strict: TDXEMU_RULE_CALL is active: statuses that a correct host never
@@ -179,6 +189,7 @@ struct tdxemu_platform {
 	unsigned int max_vcpus;		/* a TD; 0: 576 */
 	u64 host_priority_ticks;
 	u64 features0;
+	enum tdxemu_module module;
 	u64 attributes_fixed0;		/* bits that may be 1; 0: the default */
 	u64 xfam_fixed0;		/* bits that may be 1; 0: the default */
 	bool strict;

@@ -239,6 +239,17 @@ static int __init set_features0(char *s)
 }
 __setup("tdxemu_features0=", set_features0);
 
+/* "tdxemu_module=": "1.5" or "2.0". */
+static int __init set_module(char *s)
+{
+	if (!strcmp(s, "2.0"))
+		platform.module = TDXEMU_MODULE_2_0;
+	else if (strcmp(s, "1.5"))
+		return 0;
+	return 1;
+}
+__setup("tdxemu_module=", set_module);
+
 static int __init platform_init(void)
 {
 	u64 keyids;

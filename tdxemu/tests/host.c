@@ -197,7 +197,7 @@ void host_init(const struct boot *b)
 		.first_keyid = FIRST_KEYID, .nr_keyids = NR_KEYIDS,
 		.max_vcpus = 64,
 		.host_priority_ticks = 1000,
-		.features0 = b->features0, .strict = b->strict,
+		.features0 = b->features0, .module = b->module, .strict = b->strict,
 		.fatal_encodings = b->fatal_encodings,
 	};
 	tdxemu_init(&host.p);

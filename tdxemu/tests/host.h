@@ -61,6 +61,7 @@ struct td {
 /* Parameters of host_boot() that are not the usual ones. */
 struct boot {
 	u64 features0;
+	enum tdxemu_module module;
 	bool strict, fatal_encodings;
 };
 

@@ -215,19 +215,27 @@ static void test_interrupt(void)
 	static const struct boot boots[] = {
 		{ .features0 = TDXEMU_F0_DEFAULT },
 		{ .features0 = TDXEMU_F0_DEFAULT | TDXEMU_F0_ENHANCED_DEMOTE },
+		{ .features0 = TDXEMU_F0_DEFAULT | TDXEMU_F0_ENHANCED_DEMOTE,
+		  .module = TDXEMU_MODULE_2_0 },
 	};
+	static const char *const names[] = {
+		"interrupt at DEMOTE", "interrupt at DEMOTE, features0 bit 51",
+		"interrupt at DEMOTE, module 2.0",
+	};
+	bool promise;
 	u64 table, hpa = 0, size;
 	unsigned int i, n;
 	struct td td;
 
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < 3; i++) {
+		promise = i == 1;
 		host_boot(&boots[i]);
 		td_new(&td, 1, true);
-		test_begin(i ? "interrupt at DEMOTE, features0 bit 51" : "interrupt at DEMOTE");
+		test_begin(names[i]);
 		CHECK(put_state(&td, GPA, 1, S_PENDING_BLOCKED, &hpa));
 		table = host_page();
 		host.irq = true;
-		for (n = 0; n < 3 && !i; n++) {
+		for (n = 0; n < 3 && !promise; n++) {
 			CHECK_EQ(call(MEM_PAGE_DEMOTE, GPA | 1, td.tdr, table, 0),
 				 ST_INTERRUPTED_RESTARTABLE);
 			CHECK_EQ(out.rcx, GPA | 1);
@@ -238,7 +246,7 @@ static void test_interrupt(void)
 			CALL(MEM_SEPT_RD, GPA | 1, td.tdr, 0, 0);
 			CHECK_EQ(out.rdx, S_PENDING_BLOCKED << 8 | 1);
 		}
-		if (!i)
+		if (!promise)
 			host.irq = false;
 		CALL(MEM_PAGE_DEMOTE, GPA | 1, td.tdr, table, 0);
 		check_children(&td, hpa, S_PENDING);

@@ -239,10 +239,45 @@ static void test_config(void)
 	host_boot(NULL);
 }
 
+/* Which module it says it is, and that a later one has lost a promise. */
+static void test_modules(void)
+{
+	static const struct {
+		const char *name;
+		enum tdxemu_module module;
+		u64 major, minor, update;
+		bool promise;
+	} t[] = {
+		{ "module 1.5.28", TDXEMU_MODULE_1_5, 1, 5, 28, true },
+		{ "module 2.0.8", TDXEMU_MODULE_2_0, 2, 0, 8, false },
+	};
+	struct boot b = { .features0 = TDXEMU_F0_DEFAULT | TDXEMU_F0_ENHANCED_DEMOTE };
+	unsigned int i;
+
+	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		b.module = t[i].module;
+		host_boot(&b);
+		test_begin(t[i].name);
+		CALL(SYS_RD, 0, 0x0800000100000003, 0, 0);
+		CHECK_EQ(out.r8, t[i].minor);
+		CALL(SYS_RD, 0, 0x0800000100000004, 0, 0);
+		CHECK_EQ(out.r8, t[i].major);
+		CALL(SYS_RD, 0, 0x0800000100000005, 0, 0);
+		CHECK_EQ(out.r8, t[i].update);
+		CALL(SYS_RD, 0, 0x0A00000300000008, 0, 0);
+		CHECK_EQ(out.r8 & TDXEMU_F0_ENHANCED_DEMOTE,
+			 t[i].promise ? TDXEMU_F0_ENHANCED_DEMOTE : 0);
+		CHECK_EQ(out.r8 & ~TDXEMU_F0_ENHANCED_DEMOTE, TDXEMU_F0_DEFAULT);
+		test_end();
+	}
+	host_boot(NULL);
+}
+
 void test_sys(void)
 {
 	test_order();
 	test_leaves();
 	test_metadata();
 	test_config();
+	test_modules();
 }
