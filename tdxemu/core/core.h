@@ -41,12 +41,13 @@ static inline u32 level_pages(unsigned int level)
 /*
  * PAMT entry, 16 bytes. word is, by type of the page: NDA of 4 KiB: what is left
  * to write back, WB_* (WB_FAILED: of a call that failed after it had written); REG and EPT: BEPOCH in bits 63:40, in bits 39:0 the guest
- * page number (of an EPT page: of the entry that links it).
+ * page number (of an EPT page: of the entry that links it). NDA of 2 MiB, dynamic PAMT: the
+ * pair of pages that is here for the 4 KiB entries, two page numbers; 0: none.
  */
 struct pamt {
 	struct rwtry lock;
 	u8 type;
-	u8 pad;
+	u8 pairs;	/* of 2 MiB: pages in it come to a pair, or leave one */
 	u32 owner;	/* page number of the TDR */
 	u64 word;
 };
@@ -118,7 +119,8 @@ static inline void entry_store(u64 *p, u64 e)
 
 struct held {
 	u64 *entry;		/* bit 11, or */
-	struct rwtry *rw;
+	struct rwtry *rw;	/* or */
+	u8 *pairs;
 	bool excl;
 };
 
@@ -294,6 +296,7 @@ struct module_state {
 	struct kot kot[TDXEMU_MAX_KEYIDS];	/* by HKID - first_keyid */
 	u64 wb_noted[TDXEMU_MAX_PACKAGES];	/* an interrupted CACHE.WB is for these */
 	u64 tds;		/* first of the list, 0: none */
+	bool dynamic_pamt;	/* as SYS.CONFIG chose */
 };
 
 extern struct module_state tdxemu_sys;
@@ -337,6 +340,7 @@ static inline void st(u64 *p, u64 v)
 /* sys.c */
 u64 call_lock(struct call *c, struct rwtry *l, bool excl, u32 which, u64 busy);
 void call_hold(struct call *c, struct rwtry *l, bool excl);
+bool call_has(struct call *c, struct rwtry *l);
 void call_unlock_to(struct call *c, unsigned int mark);
 u64 sys_init(struct call *c);
 u64 sys_lp_init(struct call *c);
@@ -364,6 +368,12 @@ static inline u64 bepoch(const struct pamt *e)
 {
 	return ld(&e->word) >> BEPOCH_SHIFT;
 }
+u64 pair_get(struct call *c, u64 p0, u32 op0, u64 p1, u32 op1, struct page_ref pair[2]);
+u64 pair_lock(struct call *c, u64 hpa, struct page_ref pair[2]);
+void pair_attach(struct pamt *e, struct page_ref pair[2]);
+void pair_detach(struct page_ref pair[2]);
+u64 phymem_pamt_add(struct call *c);
+u64 phymem_pamt_remove(struct call *c);
 u64 phymem_page_rdmd(struct call *c);
 u64 phymem_page_reclaim(struct call *c);
 u64 phymem_page_wbinvd(struct call *c);

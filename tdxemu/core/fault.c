@@ -67,6 +67,7 @@ static bool main_lock(struct call *c, u32 operand)
 	case SYS_INIT: case SYS_LP_INIT: case SYS_CONFIG: case SYS_KEY_CONFIG:
 	case SYS_TDMR_INIT: case SYS_SHUTDOWN: case SYS_DISABLE: case MNG_CREATE:
 	case PHYMEM_PAGE_RECLAIM: case PHYMEM_PAGE_WBINVD: case PHYMEM_CACHE_WB:
+	case PHYMEM_PAMT_ADD: case PHYMEM_PAMT_REMOVE:
 		return operand == OP_RCX || operand == OP_WBCACHE || operand == OP_SYS;
 	}
 	return operand == OP_TDR;

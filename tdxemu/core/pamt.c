@@ -84,11 +84,14 @@ u64 page_lock(struct call *c, u64 hpa, u32 op, unsigned int level, bool excl,
 	for (l = 2; l > level; l--) {
 		struct pamt *e = pamt_at(hpa, l);
 
-		if (!rw_try(&e->lock, false)) {
-			s = ST_OPERAND_BUSY | op;
-			goto fail;
+		/* PAMT.ADD may be given a page of the range that it is for. */
+		if (!call_has(c, &e->lock)) {
+			if (!rw_try(&e->lock, false)) {
+				s = ST_OPERAND_BUSY | op;
+				goto fail;
+			}
+			call_hold(c, &e->lock, false);
 		}
-		call_hold(c, &e->lock, false);
 		if (e->type != PT_NDA) {
 			s = ST_PAGE_METADATA_INCORRECT | op;
 			goto fail;
@@ -133,11 +136,25 @@ static bool repeated(struct call *c, const struct pamt *e, u32 op)
 		(c->leaf == MEM_PAGE_DEMOTE && op == OP_R8));
 }
 
+/* Before the host's pages are the module's: were they written back? */
+static void check_written_back(struct call *c, u64 hpa, u32 op, u32 n)
+{
+	for (; n--; hpa += PAGE) {
+		struct pamt *e = pamt_at(hpa, 0);
+
+		if (e->type == PT_NDA && still_dirty(e) && !repeated(c, e, op))
+			violation(c, TDXEMU_RULE_WRITE_BACK,
+				  "page %0 is used again, its lines of HKID %1 are not written back",
+				  hpa, WB_HKID(e->word), 0, 0);
+	}
+}
+
 /**
  * page_free_operand() - a page operand that must be free
  *
  * As page_lock(), exclusive; a page that is not NDA, or of which a part is not,
- * is PAGE_METADATA_INCORRECT.
+ * is PAGE_METADATA_INCORRECT. With a dynamic PAMT a page of 4 KiB wants a pair,
+ * and one of 2 MiB none.
  */
 u64 page_free_operand(struct call *c, u64 hpa, u32 op, unsigned int level,
 		      struct page_ref *r)
@@ -148,22 +165,17 @@ u64 page_free_operand(struct call *c, u64 hpa, u32 op, unsigned int level,
 
 	if (s)
 		return s;
+	if (sys->dynamic_pamt && !level && !ld(&pamt_at(hpa, 1)->word))
+		return ST_MISSING_PAMT_PAGE_PAIR | op;
 	if (op == OP_R8 && fault_hit(c, TDXEMU_FAULT_R8, 0, NULL))
 		return ST_PAGE_METADATA_INCORRECT | op;
 	skip = c->leaf == MEM_PAGE_AUG && fault_hit(c, TDXEMU_FAULT_ALIAS, 0, NULL);
-	if (r->e->type != PT_NDA && !skip)
+	if ((r->e->type != PT_NDA || (level && ld(&r->e->word))) && !skip)
 		return ST_PAGE_METADATA_INCORRECT | op;
 	for (i = 0; level && i < level_pages(level); i++)
 		if (pamt_at(hpa + i * PAGE, 0)->type != PT_NDA)
 			return ST_PAGE_METADATA_INCORRECT | op;
-	for (i = 0; i < level_pages(level); i++) {
-		struct pamt *e = pamt_at(hpa + i * PAGE, 0);
-
-		if (e->type == PT_NDA && still_dirty(e) && !repeated(c, e, op))
-			violation(c, TDXEMU_RULE_WRITE_BACK,
-				  "page %0 is used again, its lines of HKID %1 are not written back",
-				  hpa + i * PAGE, WB_HKID(e->word), 0, 0);
-	}
+	check_written_back(c, hpa, op, level_pages(level));
 	return 0;
 }
 
@@ -171,7 +183,7 @@ u64 page_free_operand(struct call *c, u64 hpa, u32 op, unsigned int level,
  * page_assign() - the module takes a page
  * @r: the page, locked for writing
  * @type: PT_*
- * @td: its owner; NULL: a TDR
+ * @td: its owner; NULL: none, a TDR or a page of the PAMT
  * @gpn: where it is mapped, or linked: guest page number
  */
 void page_assign(struct page_ref *r, u8 type, struct tdxemu_td *td, u64 gpn)
@@ -212,7 +224,7 @@ static void give_back(u64 hpa, u32 nr)
 /**
  * page_release() - a page is free again, for the module
  * @r: the page, locked for writing
- * @td: its owner; NULL: a TDR
+ * @td: its owner; NULL: none
  * @hkid: the key it was used with
  * @dirty: the host has to write it back before it uses it
  */
@@ -256,6 +268,142 @@ void page_written(struct page_ref *r, u32 hkid)
 void set_bepoch(struct pamt *e, u64 epoch)
 {
 	st(&e->word, (ld(&e->word) & GPN_MASK) | epoch << BEPOCH_SHIFT);
+}
+
+/*
+ * Dynamic PAMT. 2 MiB of memory have PAMT entries of 4 KiB when the host has given a
+ * pair of pages for them. Which pair is noted in the entry of 2 MiB; the entries
+ * themselves stay where they are without that, so that the oracle goes on with what
+ * it knows of pages: the module says that it wants that much per page.
+ */
+
+/* The 2 MiB around a page that comes to a pair, or leaves it: one call at a time. */
+static bool pairs_lock(struct call *c, u64 hpa)
+{
+	u8 *l = &pamt_at(hpa, 1)->pairs;
+	unsigned int i;
+
+	for (i = 0; i < c->nr_held; i++)
+		if (c->held[i].pairs == l)
+			return true;
+	if (__atomic_exchange_n(l, 1, __ATOMIC_ACQUIRE))
+		return false;
+	c->held[c->nr_held++] = (struct held){ .pairs = l };
+	return true;
+}
+
+static u64 pair_page(struct call *c, u64 hpa, u32 op, u8 type, struct page_ref *r)
+{
+	u64 s = page_lock(c, hpa, op, 0, true, r);
+
+	if (s)
+		return s;
+	if (!pairs_lock(c, hpa))
+		return ST_OPERAND_BUSY | op;
+	return r->e->type == type ? 0 : ST_PAGE_METADATA_INCORRECT | op;
+}
+
+/**
+ * pair_get() - two free pages for the PAMT
+ * @c: the call
+ * @p0: the first, @op0 its operand
+ * @p1: the second, @op1 its operand
+ * @pair: the pages, locked
+ *
+ * They have no PAMT entries of their own to be found in: they need no pair.
+ */
+u64 pair_get(struct call *c, u64 p0, u32 op0, u64 p1, u32 op1, struct page_ref pair[2])
+{
+	u64 s = pair_page(c, p0, op0, PT_NDA, &pair[0]);
+
+	if (!s)
+		s = pair_page(c, p1, op1, PT_NDA, &pair[1]);
+	if (s)
+		return s;
+	check_written_back(c, p0, op0, 1);
+	check_written_back(c, p1, op1, 1);
+	return 0;
+}
+
+/**
+ * pair_lock() - the pair that there is for 2 MiB
+ * @c: the call
+ * @hpa: the 2 MiB, locked for writing, no large page
+ * @pair: the pages, locked
+ */
+u64 pair_lock(struct call *c, u64 hpa, struct page_ref pair[2])
+{
+	u64 word = ld(&pamt_at(hpa, 1)->word);
+	u64 s = pair_page(c, (u32)word * PAGE, OP_RCX, PT_PAMT, &pair[0]);
+
+	return s ? s : pair_page(c, (word >> 32) * PAGE, OP_RCX, PT_PAMT, &pair[1]);
+}
+
+/* A pair comes to the entry of 2 MiB, which is no large page any more. */
+void pair_attach(struct pamt *e, struct page_ref pair[2])
+{
+	page_assign(&pair[0], PT_PAMT, NULL, 0);
+	page_assign(&pair[1], PT_PAMT, NULL, 0);
+	st(&e->word, pair[0].hpa / PAGE | pair[1].hpa / PAGE << 32);
+}
+
+/* It was written with the module's key, which leaves no lines that hurt. */
+void pair_detach(struct page_ref pair[2])
+{
+	page_release(&pair[0], NULL, 0, false);
+	page_release(&pair[1], NULL, 0, false);
+}
+
+/* RCX of PAMT.ADD and PAMT.REMOVE: 2 MiB of TDX memory, locked for writing. */
+static u64 pamt_range(struct call *c, struct page_ref *r)
+{
+	if (!sys->dynamic_pamt)
+		return ST_OPERAND_INVALID | OP_RAX;
+	if ((c->rcx & 7) != 1)
+		return ST_OPERAND_INVALID | OP_RCX;
+	return page_lock(c, c->rcx & ~7ull, OP_RCX, 1, true, r);
+}
+
+u64 phymem_pamt_add(struct call *c)
+{
+	struct page_ref r, pair[2];
+	u64 s = pamt_range(c, &r);
+
+	if (s)
+		return s;
+	if (r.e->type != PT_NDA || ld(&r.e->word))
+		return ST_HPA_RANGE_NOT_FREE | OP_RCX;
+	s = pair_get(c, c->rdx, OP_RDX, c->r8, OP_R8, pair);
+	if (!s)
+		pair_attach(r.e, pair);
+	return s;
+}
+
+u64 phymem_pamt_remove(struct call *c)
+{
+	struct page_ref r, pair[2];
+	u64 s = pamt_range(c, &r);
+	u32 i;
+
+	if (s)
+		return s;
+	if (r.e->type != PT_NDA || !ld(&r.e->word))
+		return ST_PAGE_METADATA_INCORRECT | OP_RCX;
+	for (i = 0; i < 512; i++) {
+		u8 type = pamt_at(r.hpa + i * PAGE, 0)->type;
+
+		/* Pages of a pair need none. */
+		if (type != PT_NDA && type != PT_RSVD && type != PT_PAMT)
+			return ST_HPA_RANGE_NOT_FREE | OP_RCX;
+	}
+	s = pair_lock(c, r.hpa, pair);
+	if (s)
+		return s;
+	st(&r.e->word, 0);
+	pair_detach(pair);
+	c->a->rdx = pair[0].hpa;
+	c->a->r8 = pair[1].hpa;
+	return 0;
 }
 
 u64 phymem_page_rdmd(struct call *c)
@@ -320,7 +468,7 @@ u64 phymem_page_reclaim(struct call *c)
 	c->a->rcx = type;
 	c->a->rdx = (u64)r.e->owner * PAGE;
 	c->a->r8 = level;
-	if (type == PT_NDA || type == PT_RSVD)
+	if (type == PT_NDA || type == PT_RSVD || type == PT_PAMT)
 		return ST_PAGE_METADATA_INCORRECT | OP_RCX;
 	if (type == PT_TDR)
 		return reclaim_tdr(c, &r);

@@ -72,10 +72,16 @@ static void pamt_demote(struct tdxemu_td *td, u64 hpa, unsigned int level, u64 g
 	atomic_set_to(&pamt_at(hpa, level)->type, PT_NDA);
 }
 
+/* Does it need a pair of pages to be 4 KiB pages? */
+static bool small_entries(const struct sept_ref *r)
+{
+	return sys->dynamic_pamt && r->level == 1;
+}
+
 u64 mem_page_demote(struct call *c)
 {
 	u64 gpa, hpa, s, e, *table, step;
-	struct page_ref page, large;
+	struct page_ref page, large, pair[2];
 	struct tdxemu_td *td;
 	struct sept_ref r;
 	unsigned int i;
@@ -105,6 +111,14 @@ u64 mem_page_demote(struct call *c)
 		page_written(&page, td->hkid);
 		return restart(c);
 	}
+	/* 2 MiB come to have entries of 4 KiB. */
+	if (small_entries(&r)) {
+		s = pair_get(c, c->a->r12, OP_R12, c->a->r13, OP_R13, pair);
+		if (s) {
+			page_written(&page, td->hkid);
+			return s;
+		}
+	}
 	s = page_lock(c, hpa, OP_RCX, r.level, true, &large);
 	if (s) {
 		page_written(&page, td->hkid);
@@ -112,6 +126,8 @@ u64 mem_page_demote(struct call *c)
 	}
 	tlb_stale(c, td, hpa, r.level);
 	pamt_demote(td, hpa, r.level, gpa);
+	if (small_entries(&r))
+		pair_attach(large.e, pair);
 	page_assign(&page, PT_EPT, td, gpa / PAGE);
 	atomic_add(&td->chldcnt, 1);
 	if (fault_hit(c, TDXEMU_FAULT_CHILD_STATE, 0, NULL))
@@ -173,7 +189,7 @@ static void pamt_promote(struct tdxemu_td *td, u64 hpa, unsigned int level, u64 
 u64 mem_page_promote(struct call *c)
 {
 	u64 gpa, s, hpa, e, *table;
-	struct page_ref page, large;
+	struct page_ref page, large, pair[2];
 	struct tdxemu_td *td;
 	struct sept_ref r;
 
@@ -195,6 +211,8 @@ u64 mem_page_promote(struct call *c)
 	if (interrupted(c))
 		return restart(c);
 	s = page_lock(c, e & E_ADDR, OP_RCX, r.level, true, &large);
+	if (!s && small_entries(&r))
+		s = pair_lock(c, e & E_ADDR, pair);
 	if (s)
 		return sept_info(c, &r, s);
 	tlb_stale(c, td, e & E_ADDR, r.level);
@@ -203,6 +221,11 @@ u64 mem_page_promote(struct call *c)
 	page_release(&page, td, td->hkid, true);
 	atomic_add(&td->chldcnt, -1);
 	c->a->rcx = hpa;
+	if (small_entries(&r)) {
+		pair_detach(pair);
+		c->a->r12 = pair[0].hpa;
+		c->a->r13 = pair[1].hpa;
+	}
 	/* Tables of L2 VMs. */
 	if (c->version)
 		c->a->r9 = c->a->r10 = c->a->r11 = ~0ull;

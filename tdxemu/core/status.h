@@ -47,6 +47,8 @@
 #define SYS_CONFIG		45
 #define SYS_SHUTDOWN		52
 #define SYS_UPDATE		53
+#define PHYMEM_PAMT_ADD		58
+#define PHYMEM_PAMT_REMOVE	59
 #define SYS_DISABLE		69
 
 /* TDCALL leaves */
@@ -73,6 +75,8 @@
 #define ST_RND_NO_ENTROPY		0x8000020300000000ull
 #define ST_HOST_PRIORITY_BUSY_TIMEOUT	0x9000020500000000ull
 #define ST_PAGE_METADATA_INCORRECT	0xC000030000000000ull
+#define ST_HPA_RANGE_NOT_FREE		0xC000030400000000ull
+#define ST_MISSING_PAMT_PAGE_PAIR	0x8000030800000000ull
 #define ST_TD_ASSOCIATED_PAGES_EXIST	0xC000040000000000ull
 #define ST_SYS_INIT_NOT_PENDING		0xC000050000000000ull
 #define ST_SYS_LP_INIT_NOT_DONE		0xC000050200000000ull
@@ -136,6 +140,8 @@
 #define OP_RDX		2
 #define OP_R8		8
 #define OP_R9		9
+#define OP_R12		12
+#define OP_R13		13
 #define OP_ATTRIBUTES	64
 #define OP_XFAM		65
 #define OP_CONFIG_FLAGS	66
@@ -170,6 +176,7 @@
 #define PT_TDCX		5
 #define PT_TDVPR	6
 #define PT_EPT		8
+#define PT_PAMT		0x20	/* of a pair; not a number of the ABI */
 
 /* Life cycle of a TD's key */
 #define LC_HKID_ASSIGNED	0
@@ -202,5 +209,9 @@
 
 #define NR_TDCX		6
 #define NR_TDVPX	5
+
+/* SYS.CONFIG, R8, beside the HKID; how much of the PAMT there is without pairs */
+#define CONFIG_DYNAMIC_PAMT	(1ull << 16)
+#define F_PAMT_PAGE_BITS	0x9100000100000013ull
 
 #endif

@@ -52,6 +52,17 @@ u64 call_lock(struct call *c, struct rwtry *l, bool excl, u32 which, u64 busy)
 	return 0;
 }
 
+/* Does the call have a lock for writing? */
+bool call_has(struct call *c, struct rwtry *l)
+{
+	unsigned int i;
+
+	for (i = 0; i < c->nr_held; i++)
+		if (c->held[i].rw == l && c->held[i].excl)
+			return true;
+	return false;
+}
+
 /* Drop the locks taken since there were @mark of them. */
 void call_unlock_to(struct call *c, unsigned int mark)
 {
@@ -60,6 +71,8 @@ void call_unlock_to(struct call *c, unsigned int mark)
 
 		if (h->entry)
 			__atomic_and_fetch(h->entry, ~E_LOCK, __ATOMIC_RELEASE);
+		else if (h->pairs)
+			__atomic_store_n(h->pairs, 0, __ATOMIC_RELEASE);
 		else
 			rw_put(h->rw, h->excl);
 	}
@@ -87,6 +100,8 @@ static const struct leaf {
 	[PHYMEM_PAGE_RDMD]	= { phymem_page_rdmd, READY },
 	[PHYMEM_PAGE_RECLAIM]	= { phymem_page_reclaim, READY },
 	[PHYMEM_PAGE_WBINVD]	= { phymem_page_wbinvd, READY },
+	[PHYMEM_PAMT_ADD]	= { phymem_pamt_add, READY },
+	[PHYMEM_PAMT_REMOVE]	= { phymem_pamt_remove, READY },
 	[PHYMEM_CACHE_WB]	= { phymem_cache_wb, READY },
 	[MNG_CREATE]		= { mng_create, READY },
 	[MNG_KEY_CONFIG]	= { mng_key_config, READY },
@@ -275,7 +290,10 @@ static bool sys_field(unsigned int i, struct sys_field *f)
 		f->value = m[0] | (u64)m[1] << 32;
 		return true;
 	}
-	return false;
+	i -= 2 * n;
+	f->id = F_PAMT_PAGE_BITS;
+	f->value = 8 * sizeof(struct pamt);
+	return !i && (sys->p.features0 & TDXEMU_F0_DYNAMIC_PAMT);
 }
 
 u64 sys_rd(struct call *c)
@@ -420,6 +438,7 @@ static u64 add_tdmr(unsigned int n, const u64 *info)
 u64 sys_config(struct call *c)
 {
 	u64 s = sys_lock(c), *array, hkid = c->r8;
+	bool dynamic = false;
 	unsigned int i;
 
 	if (s)
@@ -433,6 +452,10 @@ u64 sys_config(struct call *c)
 		return ST_OPERAND_INVALID | OP_RCX;
 	if (!c->rdx || c->rdx > TDXEMU_MAX_TDMRS)
 		return ST_OPERAND_INVALID | OP_RDX;
+	if (sys->p.features0 & TDXEMU_F0_DYNAMIC_PAMT) {
+		dynamic = hkid & CONFIG_DYNAMIC_PAMT;
+		hkid &= ~CONFIG_DYNAMIC_PAMT;
+	}
 	if (hkid >> 16 || !kot_of(hkid))
 		return ST_OPERAND_INVALID | OP_R8;
 	array = va(c->rcx);
@@ -445,6 +468,7 @@ u64 sys_config(struct call *c)
 	}
 	sys->nr_tdmr = c->rdx;
 	sys->global_hkid = hkid;
+	sys->dynamic_pamt = dynamic;
 	kot_of(hkid)->state = KOT_RESERVED;
 	sys->state = SYSCONFIG_DONE;
 	return 0;

@@ -47,6 +47,7 @@ struct tdxemu_vp;
 #define TDXEMU_F0_PENDING_VIOLATION	(1ull << 16)
 #define TDXEMU_F0_NO_RBP_MOD		(1ull << 18)
 #define TDXEMU_F0_TOPOLOGY_ENUM		(1ull << 20)
+#define TDXEMU_F0_DYNAMIC_PAMT		(1ull << 36)
 #define TDXEMU_F0_ENHANCED_DEMOTE	(1ull << 51)
 #define TDXEMU_F0_DEFAULT	(TDXEMU_F0_NO_RBP_MOD | TDXEMU_F0_TOPOLOGY_ENUM | \
 				 TDXEMU_F0_PENDING_VIOLATION | 1ull << 17 | \

@@ -70,6 +70,8 @@ static u64 page(void)
 	static const u16 index[] = { 0, 1, 2, 511 };
 	u8 b = byte();
 
+	if (m.dynamic && (b & 0xe0) == 0xe0)
+		return m.spare[b % M_PAIRS];
 	if (b & 0x80)
 		return m.table[b % M_TABLES];
 	return m.block[b & 3] + index[b >> 2 & 3] * PAGE;
@@ -244,20 +246,69 @@ static void remove_page(struct mtd *t, const struct where *w)
 		model_remove(&m, t, w));
 }
 
+/* Mostly pages that are kept for that. */
+static void choose_pair(u64 pair[2])
+{
+	unsigned int i;
+	u8 b;
+
+	pair[0] = pair[1] = 1;
+	for (i = 0; m.dynamic && i < 2; i++) {
+		b = byte();
+		pair[i] = b < 0xc0 ? m.spare[b % M_PAIRS] : page();
+	}
+}
+
 static void demote(struct mtd *t, const struct where *w, u64 hpa)
 {
-	compare(MEM_PAGE_DEMOTE, call(MEM_PAGE_DEMOTE, rcx(w), t->td.tdr, hpa, 0),
-		model_demote(&m, t, w, hpa, false));
+	u64 pair[2];
+
+	choose_pair(pair);
+	compare(MEM_PAGE_DEMOTE,
+		call2(MEM_PAGE_DEMOTE, rcx(w), t->td.tdr, hpa, pair[0], pair[1]),
+		model_demote(&m, t, w, hpa, false, pair));
+}
+
+static void pamt_add(unsigned int block)
+{
+	u64 pair[2];
+
+	choose_pair(pair);
+	same("PAMT.ADD", call(PHYMEM_PAMT_ADD, m.block[block] | 1, pair[0], pair[1], 0),
+	     model_pamt_add(&m, block, pair).status);
+}
+
+static void pamt_remove(unsigned int block)
+{
+	struct answer a = model_pamt_remove(&m, block);
+
+	same("PAMT.REMOVE", call(PHYMEM_PAMT_REMOVE, m.block[block] | 1, 0, 0, 0), a.status);
+	if (a.status)
+		return;
+	same("RDX", out.rdx, a.pair.page[0]);
+	same("R8", out.r8, a.pair.page[1]);
+}
+
+/* A block for pages of 4 KiB, or for one of 2 MiB. */
+static void pamt(u8 b)
+{
+	if (!m.dynamic)
+		return;
+	if (b & 0x80)
+		pamt_remove(b % M_BLOCKS);
+	else
+		pamt_add(b % M_BLOCKS);
 }
 
 /* An interrupt comes when it has filled the new page. */
 static void demote_interrupted(struct mtd *t, const struct where *w, u64 hpa)
 {
-	struct answer a = model_demote(&m, t, w, hpa, true);
+	static const u64 pair[2] = { 1, 1 };
+	struct answer a = model_demote(&m, t, w, hpa, true, pair);
 	u64 got;
 
 	host.irq = true;
-	got = call(MEM_PAGE_DEMOTE, rcx(w), t->td.tdr, hpa, 0);
+	got = call2(MEM_PAGE_DEMOTE, rcx(w), t->td.tdr, hpa, pair[0], pair[1]);
 	host.irq = false;
 	if (a.status == ST_INTERRUPTED_RESTARTABLE) {
 		same("DEMOTE", got, a.status);
@@ -273,8 +324,11 @@ static void demote_interrupted(struct mtd *t, const struct where *w, u64 hpa)
 
 static void promote(struct mtd *t, const struct where *w)
 {
-	compare(MEM_PAGE_PROMOTE, call(MEM_PAGE_PROMOTE, rcx(w), t->td.tdr, 0, 0),
-		model_promote(&m, t, w));
+	struct answer a = model_promote(&m, t, w);
+
+	compare(MEM_PAGE_PROMOTE, call2(MEM_PAGE_PROMOTE, rcx(w), t->td.tdr, 0, 12, 13), a);
+	same("R12", out.r12, a.pair.there ? a.pair.page[0] : 12);
+	same("R13", out.r13, a.pair.there ? a.pair.page[1] : 13);
 }
 
 static void write_back(u64 hpa, unsigned int hkid)
@@ -282,7 +336,7 @@ static void write_back(u64 hpa, unsigned int hkid)
 	compare(PHYMEM_PAGE_WBINVD, wbinvd(hkid, hpa), model_wbinvd(&m, hpa, hkid));
 }
 
-#define HOST_OPS	20
+#define HOST_OPS	22
 
 /* Single calls, and what hosts do in a row: random input rarely hits on that. */
 static void host_op(u8 op, struct mtd *t)
@@ -366,6 +420,10 @@ static void host_op(u8 op, struct mtd *t)
 		track(t);
 		demote_interrupted(t, &large, m.table[byte() % M_TABLES]);
 		break;
+	case 20:
+	case 21:
+		pamt(byte());
+		break;
 	}
 	host.cpu = cpu;
 }
@@ -410,7 +468,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	if (getenv("STATISTICS"))
 		atexit(statistics);
-	host_boot(NULL);
+	host_boot(getenv("DYNAMIC_PAMT") ? &(struct boot){
+		.features0 = TDXEMU_F0_DEFAULT | TDXEMU_F0_DYNAMIC_PAMT,
+		.dynamic_pamt = true } : NULL);
 	return 0;
 }
 
@@ -435,6 +495,10 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		m.block[i] = host_page_2m();
 	for (i = 0; i < M_TABLES; i++)
 		m.table[i] = host_page();
+	m.dynamic = host.dynamic_pamt;
+	/* The same ones each time: those of the host's own pairs stay taken. */
+	for (i = 0; m.dynamic && i < M_PAIRS; i++)
+		m.spare[i] = 2 * MB - (i + 1) * PAGE;
 	input = data;
 	left = size;
 	host.cpu = HOST_CPU;
@@ -444,6 +508,12 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		same("pages of a TD", tdxemu_check_td(tdxemu_td_at(m.td[i].td.tdr)), 0);
 	for (i = 0; i < M_TDS; i++)
 		td_end(&m.td[i].td);
+	for (i = 0; i < M_BLOCKS; i++)
+		if (m.pair[i].there) {
+			same("PAMT.REMOVE", call(PHYMEM_PAMT_REMOVE, m.block[i] | 1, 0, 0, 0), 0);
+			same("RDX", out.rdx, m.pair[i].page[0]);
+			same("R8", out.r8, m.pair[i].page[1]);
+		}
 	same("violations", host_violations(), m.reused + m.wrong_hkid);
 	same("vCPUs left", host.vps, 0);
 	same("checks failed", check_failures(), 0);

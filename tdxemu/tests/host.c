@@ -184,6 +184,7 @@ void host_init(const struct boot *b)
 	host.verbose = getenv("VERBOSE");
 	host.next_4k = 2 * MB;
 	host.next_2m = TDMR_SIZE;
+	host.dynamic_pamt = b->dynamic_pamt;
 	host.p = (struct tdxemu_platform){
 		.page = page, .owned = owned, .cpu = cpu, .package = package,
 		.lock = lock, .unlock = unlock,
@@ -245,7 +246,8 @@ static void boot(void)
 		MUST(SYS_LP_INIT, 0, 0, 0, 0);
 	}
 	host_tdmr_info(0);
-	MUST(SYS_CONFIG, SCRATCH, 1, GLOBAL_HKID, 0);
+	MUST(SYS_CONFIG, SCRATCH, 1,
+	     GLOBAL_HKID | (host.dynamic_pamt ? CONFIG_DYNAMIC_PAMT : 0), 0);
 	for (i = 0; i < NR_CPUS; i += NR_CPUS / NR_PACKAGES) {
 		host.cpu = i;
 		MUST(SYS_KEY_CONFIG, 0, 0, 0, 0);
@@ -254,6 +256,8 @@ static void boot(void)
 	do
 		MUST(SYS_TDMR_INIT, 0, 0, 0, 0);
 	while (out.rdx < TDMR_SIZE);
+	host.next_pair = PAIRS_BASE;
+	host.paired = 2 * MB;
 }
 
 void host_boot(const struct boot *b)
@@ -273,10 +277,28 @@ void host_boot_platform(void)
 	boot();
 }
 
+/* A page for the PAMT, from memory that nothing else is taken from. */
+u64 host_pair_page(void)
+{
+	u64 hpa = host.next_pair;
+
+	if (hpa == 2 * MB)
+		abort();
+	host.next_pair += PAGE;
+	return hpa;
+}
+
+/* A page of 4 KiB; with its pair if there must be one. */
 u64 host_page(void)
 {
 	u64 hpa = host.next_4k;
 
+	while (host.dynamic_pamt && host.paired <= hpa) {
+		u64 p0 = host_pair_page(), p1 = host_pair_page();
+
+		MUST(PHYMEM_PAMT_ADD, host.paired | 1, p0, p1, 0);
+		host.paired += 2 * MB;
+	}
 	host.next_4k += PAGE;
 	return hpa;
 }
@@ -292,6 +314,16 @@ u64 call(u64 fn, u64 rcx, u64 rdx, u64 r8, u64 r9)
 	u64 status = tdxemu_seamcall(fn, &a);
 
 	/* A guest may have made calls meanwhile. */
+	out = a;
+	return status;
+}
+
+/* With what DEMOTE takes of a dynamic PAMT. */
+u64 call2(u64 fn, u64 rcx, u64 rdx, u64 r8, u64 r12, u64 r13)
+{
+	struct tdxemu_args a = { .rcx = rcx, .rdx = rdx, .r8 = r8, .r12 = r12, .r13 = r13 };
+	u64 status = tdxemu_seamcall(fn, &a);
+
 	out = a;
 	return status;
 }
@@ -442,10 +474,10 @@ void td_end(struct td *td)
 	CHECK(!host_owned(td->tdr));
 	if (--alive)
 		return;
-	/* What was not written back was, when the key was freed. */
+	/* What was not written back was, when the key was freed. Pairs stay. */
 	host.next_4k = 2 * MB;
 	host.next_2m = TDMR_SIZE;
-	memset(owned_map, 0, RAM_SIZE / PAGE);
+	memset(owned_map + 2 * MB / PAGE, 0, (RAM_SIZE - 2 * MB) / PAGE);
 }
 
 

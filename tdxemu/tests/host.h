@@ -20,6 +20,7 @@
 #define TDMR_SIZE	(2 * GB)
 #define RAM_SIZE	(TDMR_SIZE + 64 * MB)
 #define RESERVED_SIZE	MB
+#define PAIRS_BASE	MB		/* up to 2 MiB: for pairs of a dynamic PAMT */
 #define PAMT_BASE	TDMR_SIZE
 #define SCRATCH		(TDMR_SIZE + 32 * MB)	/* TDMR_INFO, TD_PARAMS, sources */
 
@@ -40,6 +41,8 @@ struct host {
 	bool refuse_vp;			/* vp_init() fails */
 	u64 tsc;
 	u64 rip;			/* of the vCPU that leaves */
+	u64 next_pair, paired;		/* dynamic PAMT: pairs up to here */
+	bool dynamic_pamt;
 	u64 next_4k, next_2m;		/* allocators; 4K from below, 2M from above */
 	int vps;			/* vp_init() less vp_free() */
 	unsigned int violations[TDXEMU_NR_RULES];
@@ -63,6 +66,7 @@ struct boot {
 	u64 features0;
 	enum tdxemu_module module;
 	bool strict, fatal_encodings;
+	bool dynamic_pamt;	/* needs the bit in features0 */
 };
 
 void host_init(const struct boot *b);
@@ -70,6 +74,7 @@ void host_boot(const struct boot *b);
 void host_boot_platform(void);
 u64 *host_tdmr_info(unsigned int n);
 void *host_va(u64 hpa);
+u64 host_pair_page(void);
 u64 host_page(void);
 u64 host_page_2m(void);
 bool host_owned(u64 hpa);
@@ -78,6 +83,7 @@ unsigned int host_violations(void);
 void host_clear_violations(void);
 
 u64 call(u64 fn, u64 rcx, u64 rdx, u64 r8, u64 r9);
+u64 call2(u64 fn, u64 rcx, u64 rdx, u64 r8, u64 r12, u64 r13);
 u64 wbinvd(unsigned int hkid, u64 hpa);
 
 void td_new(struct td *td, unsigned int vcpus, bool run);

@@ -13,7 +13,33 @@ struct mpage *model_page(struct model *m, u64 hpa)
 	for (i = 0; i < M_TABLES; i++)
 		if (hpa == m->table[i])
 			return &m->table_page[i];
+	for (i = 0; i < M_PAIRS; i++)
+		if (hpa == m->spare[i])
+			return &m->spare_page[i];
 	return NULL;
+}
+
+static int block_of(struct model *m, u64 hpa)
+{
+	int i;
+
+	for (i = 0; i < M_BLOCKS; i++)
+		if (hpa - m->block[i] < 2 * MB)
+			return i;
+	return -1;
+}
+
+/* Is there a pair where a page is from? Tables have one, what is spare has none. */
+static bool has_pair(struct model *m, u64 hpa)
+{
+	int b = block_of(m, hpa), i;
+
+	if (b >= 0)
+		return m->pair[b].there;
+	for (i = 0; i < M_PAIRS; i++)
+		if (hpa == m->spare[i])
+			return false;
+	return true;
 }
 
 u8 model_state(const struct entry *e)
@@ -85,11 +111,20 @@ static bool may_go(struct mtd *t, const struct entry *e, unsigned int level,
 	return true;
 }
 
-/* Is the page, or all of the block, free? Notes what was not written back. */
-static bool take(struct model *m, u64 hpa, unsigned int level)
+/*
+ * Is the page, or all of the block, free? Notes what was not written back. A block is
+ * one page, or has a pair, and then its pages are pages.
+ */
+static bool take(struct model *m, u64 hpa, unsigned int level, struct answer *a)
 {
 	unsigned int i, n = level ? 512 : 1;
 
+	*a = fail(ST_PAGE_METADATA_INCORRECT | OP_R8);
+	if (m->dynamic && has_pair(m, hpa) == !!level) {
+		if (!level && !model_page(m, hpa)->large)
+			a->status = ST_MISSING_PAMT_PAGE_PAIR | OP_R8;
+		return false;
+	}
 	for (i = 0; i < n; i++)
 		if (model_page(m, hpa + i * PAGE)->used)
 			return false;
@@ -123,8 +158,8 @@ struct answer model_aug(struct model *m, struct mtd *t, const struct where *w, u
 		return fail_at(ST_EPT_ENTRY_STATE_INCORRECT, e, w->level);
 	if (w->level && hpa & (2 * MB - 1))
 		return fail(ST_OPERAND_INVALID | OP_R8);
-	if (!take(m, hpa, w->level))
-		return fail(ST_PAGE_METADATA_INCORRECT | OP_R8);
+	if (!take(m, hpa, w->level, &a))
+		return a;
 	*e = (struct entry){ .kind = LEAF, .pending = true, .hpa = hpa };
 	return ok(0);
 }
@@ -132,11 +167,12 @@ struct answer model_aug(struct model *m, struct mtd *t, const struct where *w, u
 struct answer model_sept_add(struct model *m, struct mtd *t, const struct where *w, u64 hpa)
 {
 	struct region *r = &t->region[w->region];
+	struct answer a;
 
 	if (r->large.kind != FREE)
 		return fail_at(ST_EPT_ENTRY_STATE_INCORRECT, &r->large, 1);
-	if (!take(m, hpa, 0))
-		return fail(ST_PAGE_METADATA_INCORRECT | OP_R8);
+	if (!take(m, hpa, 0, &a))
+		return a;
 	r->large = (struct entry){ .kind = TABLE, .hpa = hpa };
 	memset(r->small, 0, sizeof(r->small));
 	return ok(0);
@@ -221,14 +257,101 @@ struct answer model_sept_remove(struct model *m, struct mtd *t, const struct whe
 	return ok(hpa);
 }
 
-struct answer model_demote(struct model *m, struct mtd *t, const struct where *w, u64 hpa,
-			   bool interrupt)
+/*
+ * Two pages for the PAMT: free, not one and the same, and not @table, which the call has
+ * for something else. A page needs no pair for that. Statuses name @op of each.
+ */
+static u64 pair_status(struct model *m, const u64 pair[2], const u32 op[2], u64 table)
 {
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		struct mpage *p = model_page(m, pair[i]);
+
+		if (p->used && p->large)
+			return ST_PAGE_METADATA_INCORRECT | op[i];
+		if (pair[i] == table || (i && pair[1] == pair[0]))
+			return ST_OPERAND_BUSY | op[i];
+		if (p->used)
+			return ST_PAGE_METADATA_INCORRECT | op[i];
+	}
+	return 0;
+}
+
+static void pair_comes(struct model *m, unsigned int block, const u64 pair[2])
+{
+	unsigned int i;
+
+	m->pair[block] = (struct pair){ true, { pair[0], pair[1] } };
+	for (i = 0; i < 2; i++) {
+		struct mpage *p = model_page(m, pair[i]);
+
+		m->reused += p->dirty;
+		*p = (struct mpage){ .used = true };
+	}
+}
+
+/* It is the host's again at once. */
+static struct pair pair_goes(struct model *m, unsigned int block)
+{
+	struct pair p = m->pair[block];
+	unsigned int i;
+
+	m->pair[block].there = false;
+	for (i = 0; i < 2; i++)
+		*model_page(m, p.page[i]) = (struct mpage){ .used = false };
+	return p;
+}
+
+struct answer model_pamt_add(struct model *m, unsigned int block, const u64 pair[2])
+{
+	static const u32 op[2] = { OP_RDX, OP_R8 };
+	u64 s;
+
+	if (m->pair[block].there || m->page[block][0].large)
+		return fail(ST_HPA_RANGE_NOT_FREE | OP_RCX);
+	s = pair_status(m, pair, op, ~0ull);
+	if (s)
+		return fail(s);
+	pair_comes(m, block, pair);
+	return ok(0);
+}
+
+/* Is a page the PAMT's? */
+static bool in_pair(struct model *m, u64 hpa)
+{
+	unsigned int i;
+
+	for (i = 0; i < M_BLOCKS; i++)
+		if (m->pair[i].there && (m->pair[i].page[0] == hpa || m->pair[i].page[1] == hpa))
+			return true;
+	return false;
+}
+
+struct answer model_pamt_remove(struct model *m, unsigned int block)
+{
+	struct answer a = ok(0);
+	unsigned int i;
+
+	if (!m->pair[block].there)
+		return fail(ST_PAGE_METADATA_INCORRECT | OP_RCX);
+	for (i = 0; i < 512; i++)
+		if (m->page[block][i].used && !in_pair(m, m->block[block] + i * PAGE))
+			return fail(ST_HPA_RANGE_NOT_FREE | OP_RCX);
+	a.pair = pair_goes(m, block);
+	return a;
+}
+
+struct answer model_demote(struct model *m, struct mtd *t, const struct where *w, u64 hpa,
+			   bool interrupt, const u64 pair[2])
+{
+	static const u32 op[2] = { OP_R12, OP_R13 };
 	struct region *r = &t->region[w->region];
 	struct entry old = r->large;
 	struct mpage *p;
 	struct answer a;
 	unsigned int i;
+	bool dirty;
 
 	if (old.kind != LEAF)
 		return fail_at(ST_EPT_ENTRY_STATE_INCORRECT, &old, 1);
@@ -236,14 +359,21 @@ struct answer model_demote(struct model *m, struct mtd *t, const struct where *w
 		return a;
 	/* A page that a DEMOTE of this TD was interrupted with needs no write-back. */
 	p = model_page(m, hpa);
+	dirty = p->dirty;
 	if (p->failed && p->hkid == t->td.hkid)
 		p->dirty = false;
-	if (!take(m, hpa, 0))
-		return fail(ST_PAGE_METADATA_INCORRECT | OP_R8);
-	if (interrupt) {
-		*p = (struct mpage){ .dirty = true, .failed = true, .hkid = t->td.hkid };
-		return fail(ST_INTERRUPTED_RESTARTABLE);
+	if (!take(m, hpa, 0, &a)) {
+		p->dirty = dirty;
+		return a;
 	}
+	a.status = interrupt ? ST_INTERRUPTED_RESTARTABLE :
+		   m->dynamic ? pair_status(m, pair, op, hpa) : 0;
+	if (a.status) {
+		*p = (struct mpage){ .dirty = true, .failed = true, .hkid = t->td.hkid };
+		return fail(a.status);
+	}
+	if (m->dynamic)
+		pair_comes(m, block_of(m, old.hpa), pair);
 	for (i = 0; i < 512; i++) {
 		model_page(m, old.hpa + i * PAGE)->large = false;
 		r->small[i] = (struct entry){
@@ -279,7 +409,10 @@ struct answer model_promote(struct model *m, struct mtd *t, const struct where *
 		.kind = LEAF, .pending = first.pending, .hpa = first.hpa,
 	};
 	give(m, t, table, 0);
-	return ok(table);
+	a = ok(table);
+	if (m->dynamic)
+		a.pair = pair_goes(m, block_of(m, first.hpa));
+	return a;
 }
 
 struct answer model_rd(struct model *m, struct mtd *t, const struct where *w)

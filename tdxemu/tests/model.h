@@ -14,6 +14,7 @@
 #define M_REGIONS	2	/* of 2 MiB, a TD */
 #define M_BLOCKS	4	/* of 2 MiB of memory */
 #define M_TABLES	6	/* pages for tables */
+#define M_PAIRS		6	/* pages for the PAMT, if it is dynamic */
 
 enum kind { FREE, TABLE, LEAF };
 
@@ -48,6 +49,12 @@ struct mtd {
 	struct vcpu vcpu[M_VCPUS];
 };
 
+/* What the module has to describe 4 KiB pages of a block, if the PAMT is dynamic. */
+struct pair {
+	bool there;
+	u64 page[2];
+};
+
 /* A 4 KiB page: whose it is, or with which key it waits for its write-back. */
 struct mpage {
 	bool used, large, dirty;
@@ -57,8 +64,10 @@ struct mpage {
 
 struct model {
 	struct mtd td[M_TDS];
-	u64 block[M_BLOCKS], table[M_TABLES];
-	struct mpage page[M_BLOCKS][512], table_page[M_TABLES];
+	u64 block[M_BLOCKS], table[M_TABLES], spare[M_PAIRS];
+	struct mpage page[M_BLOCKS][512], table_page[M_TABLES], spare_page[M_PAIRS];
+	bool dynamic;
+	struct pair pair[M_BLOCKS];
 	unsigned int reused, wrong_hkid;	/* violations to come */
 };
 
@@ -72,6 +81,7 @@ struct answer {
 	bool info;		/* RCX and RDX describe an entry */
 	u64 rdx;
 	u64 rcx;		/* of a success */
+	struct pair pair;	/* comes back to the host */
 };
 
 struct mpage *model_page(struct model *m, u64 hpa);
@@ -86,8 +96,10 @@ struct answer model_track(struct model *m, struct mtd *t);
 struct answer model_remove(struct model *m, struct mtd *t, const struct where *w);
 struct answer model_sept_remove(struct model *m, struct mtd *t, const struct where *w);
 struct answer model_demote(struct model *m, struct mtd *t, const struct where *w, u64 hpa,
-			   bool interrupt);
+			   bool interrupt, const u64 pair[2]);
 struct answer model_promote(struct model *m, struct mtd *t, const struct where *w);
+struct answer model_pamt_add(struct model *m, unsigned int block, const u64 pair[2]);
+struct answer model_pamt_remove(struct model *m, unsigned int block);
 struct answer model_rd(struct model *m, struct mtd *t, const struct where *w);
 struct answer model_wbinvd(struct model *m, u64 hpa, unsigned int hkid);
 

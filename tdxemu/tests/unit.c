@@ -10,7 +10,7 @@ static const struct {
 	{ "sys", test_sys }, { "td", test_td }, { "vcpu", test_vcpu },
 	{ "sept", test_sept }, { "resize", test_resize }, { "epoch", test_epoch },
 	{ "guest", test_guest }, { "oracle", test_oracle }, { "fault", test_fault },
-	{ "threads", test_threads },
+	{ "dpamt", test_dpamt }, { "threads", test_threads },
 };
 
 int main(int argc, char **argv)

@@ -13,6 +13,7 @@ void test_epoch(void);
 void test_guest(void);
 void test_oracle(void);
 void test_fault(void);
+void test_dpamt(void);
 void test_threads(void);
 
 /* sept.c: an S-EPT entry in a state that was asked for */
