@@ -18,6 +18,20 @@
 #define GPA_MASK	0x000ffffffffff000ull
 #define MAX_LOCKS	28
 
+/* Metadata fields: what tells one from another, and those that have a meaning here. */
+#define FIELD_KEY(id)		((id) & (1ull << 63 | 0x3full << 56 | 0xffffff))
+#define F_CPUID_VALUES		0x9410000300000000ull
+#define F_TSC_OFFSET		(0x11ull << 56 | 0xa)
+#define F_TSC_MULTIPLIER	(0x11ull << 56 | 0xb)
+#define F_CONFIG_FLAGS		(0x11ull << 56 | 0x16)
+#define F_TD_CTLS		(0x11ull << 56 | 0x17)
+#define F_NOTIFY_ENABLES	(0x91ull << 56 | 0x10)
+#define F_TOPOLOGY		(0x91ull << 56 | 0x19)
+#define F_VMCS(x)		((u64)(x))
+#define F_SHARED_EPTP		F_VMCS(0x203c)
+#define F_PEND_NMI		(32ull << 56 | 11)
+#define F_STATE_DETAILS		(1ull << 63 | 17ull << 56 | 0x100)
+
 #define ARRAY_LEN(x)	(sizeof(x) / sizeof((x)[0]))
 
 /* A lock that is only tried: 0xffff one writer, else the number of readers. */
@@ -337,20 +351,35 @@ static inline void st(u64 *p, u64 v)
 #define atomic_get(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define atomic_set_to(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
 
-/* sys.c */
+/*
+ * From here on in layers: a file uses those above it, no other (tests/check-layers).
+ * First what a call is, and what is said of it.
+ */
+
+/* report.c */
+void violation(struct call *c, enum tdxemu_rule rule, const char *what,
+	       u64 v0, u64 v1, u64 v2, u64 v3);
+void report_reset(void);
+
+/* trace.c */
+void trace_call(struct call *c, u64 status);
+void trace_guest(struct tdxemu_vp *vp, u16 leaf, u64 rcx, u64 status);
+void trace_reset(void);
+
+/* fault.c */
+bool fault_hit(struct call *c, enum tdxemu_fault_kind kind, u32 operand, u64 *status);
+
+/* call.c */
 u64 call_lock(struct call *c, struct rwtry *l, bool excl, u32 which, u64 busy);
 void call_hold(struct call *c, struct rwtry *l, bool excl);
 bool call_has(struct call *c, struct rwtry *l);
 void call_unlock_to(struct call *c, unsigned int mark);
-u64 sys_init(struct call *c);
-u64 sys_lp_init(struct call *c);
-u64 sys_rd(struct call *c);
-u64 sys_config(struct call *c);
-u64 sys_key_config(struct call *c);
-u64 sys_tdmr_init(struct call *c);
-u64 sys_shutdown(struct call *c);
-u64 sys_update(struct call *c);
-u64 sys_disable(struct call *c);
+
+/* Objects: their state and locks. */
+
+/* key.c */
+struct kot *kot_of(u32 hkid);
+u64 kot_lock(struct call *c, bool excl);
 
 /* pamt.c */
 struct pamt *pamt_at(u64 hpa, unsigned int level);
@@ -362,42 +391,37 @@ u64 page_free_operand(struct call *c, u64 hpa, u32 op, unsigned int level,
 void page_assign(struct page_ref *r, u8 type, struct tdxemu_td *td, u64 gpn);
 void page_release(struct page_ref *r, struct tdxemu_td *td, u32 hkid, bool dirty);
 void page_written(struct page_ref *r, u32 hkid);
+void page_give_back(u64 hpa, u32 nr);
+bool page_still_dirty(const struct pamt *e);
 void pages_all_written_back(u32 hkid);
+u64 pair_get(struct call *c, u64 p0, u32 op0, u64 p1, u32 op1, struct page_ref pair[2]);
+u64 pair_lock(struct call *c, u64 hpa, struct page_ref pair[2]);
+void pair_attach(struct pamt *e, struct page_ref pair[2]);
+void pair_detach(struct page_ref pair[2]);
 void set_bepoch(struct pamt *e, u64 epoch);
 static inline u64 bepoch(const struct pamt *e)
 {
 	return ld(&e->word) >> BEPOCH_SHIFT;
 }
-u64 pair_get(struct call *c, u64 p0, u32 op0, u64 p1, u32 op1, struct page_ref pair[2]);
-u64 pair_lock(struct call *c, u64 hpa, struct page_ref pair[2]);
-void pair_attach(struct pamt *e, struct page_ref pair[2]);
-void pair_detach(struct page_ref pair[2]);
-u64 phymem_pamt_add(struct call *c);
-u64 phymem_pamt_remove(struct call *c);
-u64 phymem_page_rdmd(struct call *c);
-u64 phymem_page_reclaim(struct call *c);
-u64 phymem_page_wbinvd(struct call *c);
-
-/* key.c */
-struct kot *kot_of(u32 hkid);
-u64 mng_key_config(struct call *c);
-u64 mng_vpflushdone(struct call *c);
-u64 phymem_cache_wb(struct call *c);
-u64 mng_key_freeid(struct call *c);
 
 /* td.c */
 #define STATE(x)	(1u << (x))
 #define ANY_OP_STATE	0u
+#define BUILD_OR_RUN	(STATE(TD_INITIALIZED) | STATE(TD_RUNNABLE))
 u64 td_lock(struct call *c, u64 pa, u32 op, bool excl);
 u64 td_check(struct call *c, unsigned int op_states);
 u64 td_get(struct call *c, u64 pa, u32 op, bool excl, unsigned int op_states);
-u64 mng_create(struct call *c);
-u64 mng_addcx(struct call *c);
-u64 mng_init(struct call *c);
-u64 mng_rd(struct call *c);
-u64 mr_extend(struct call *c);
-u64 mr_finalize(struct call *c);
+void td_link(struct tdxemu_td *td);
 void td_unlink(struct tdxemu_td *td);
+bool pending_ve_off(struct tdxemu_td *td);
+
+/* vcpu.c */
+#define NO_CPU		(-1)
+u64 *vp_slot(struct tdxemu_td *td, u32 index);
+u64 vp_get(struct call *c, u64 pa, unsigned int op_states, struct tdxemu_vp **vp);
+u64 vp_associate(struct call *c, struct tdxemu_vp *vp);
+struct vp_field *vp_field_of(struct tdxemu_vp *vp, u64 key, bool make);
+void vp_gone(struct tdxemu_vp *vp);
 
 /* sept.c */
 u8 sept_state(u64 e);
@@ -407,14 +431,78 @@ u64 sept_operand(struct call *c, u64 operand, unsigned int min, unsigned int max
 		 u64 *gpa, unsigned int *level);
 u64 sept_find(struct call *c, u64 gpa, unsigned int level, struct sept_ref *r);
 u64 sept_info(struct call *c, const struct sept_ref *r, u64 status);
+u64 sept_wrong_state(struct call *c, const struct sept_ref *r);
 u64 sept_lock_tree(struct call *c, bool excl);
 u64 sept_check_blocked(struct call *c, const struct sept_ref *r, struct pamt *e,
 		       u64 hpa, u64 gpa, u32 op);
 void sept_set(struct tdxemu_td *td, struct sept_ref *r, u64 e);
+u64 sept_unblocked(u64 e);
+u64 sept_without_progress(u64 e, unsigned int level);
+struct pamt *sept_target(const struct sept_ref *r);
 static inline bool e_is_leaf(u64 e)
 {
 	return e & E_PS;
 }
+
+static inline bool entry_blocked(u64 e)
+{
+	return e & E_BLOCKED;
+}
+
+/* tlb.c */
+void tlb_drop(struct tdxemu_vp *vp);
+void tlb_stale(struct call *c, struct tdxemu_td *td, u64 hpa, unsigned int level);
+bool tlb_lookup(struct tdxemu_vp *vp, u64 gpa, unsigned int access,
+		struct tdxemu_access *a);
+void tlb_insert(struct tdxemu_vp *vp, u64 gpa, u64 hpa, unsigned int level);
+
+/* oracle.c */
+void oracle_before(struct call *c);
+void oracle_after(struct call *c, u64 status);
+void oracle_demoted(struct call *c, struct sept_ref *parent, u64 gpa, u64 *table, u8 state);
+
+/* Leaves, by family: none uses another. tdg.c has none that dispatch.c calls. */
+
+/* sys.c */
+u64 sys_init(struct call *c);
+u64 sys_lp_init(struct call *c);
+u64 sys_rd(struct call *c);
+u64 sys_config(struct call *c);
+u64 sys_key_config(struct call *c);
+u64 sys_tdmr_init(struct call *c);
+u64 sys_shutdown(struct call *c);
+u64 sys_update(struct call *c);
+u64 sys_disable(struct call *c);
+
+/* phymem.c */
+u64 phymem_page_rdmd(struct call *c);
+u64 phymem_page_reclaim(struct call *c);
+u64 phymem_page_wbinvd(struct call *c);
+u64 phymem_cache_wb(struct call *c);
+u64 phymem_pamt_add(struct call *c);
+u64 phymem_pamt_remove(struct call *c);
+
+/* mng.c */
+u64 mng_create(struct call *c);
+u64 mng_addcx(struct call *c);
+u64 mng_key_config(struct call *c);
+u64 mng_init(struct call *c);
+u64 mng_rd(struct call *c);
+u64 mng_vpflushdone(struct call *c);
+u64 mng_key_freeid(struct call *c);
+u64 mr_extend(struct call *c);
+u64 mr_finalize(struct call *c);
+
+/* vp.c */
+u64 vp_create(struct call *c);
+u64 vp_addcx(struct call *c);
+u64 vp_init(struct call *c);
+u64 vp_rd(struct call *c);
+u64 vp_wr(struct call *c);
+u64 vp_enter(struct call *c);
+u64 vp_flush(struct call *c);
+
+/* mem.c */
 u64 mem_sept_add(struct call *c);
 u64 mem_page_add(struct call *c);
 u64 mem_page_aug(struct call *c);
@@ -429,37 +517,5 @@ u64 mem_page_relocate(struct call *c);
 /* resize.c */
 u64 mem_page_demote(struct call *c);
 u64 mem_page_promote(struct call *c);
-
-/* vcpu.c */
-u64 vp_create(struct call *c);
-u64 vp_addcx(struct call *c);
-u64 vp_init(struct call *c);
-u64 vp_rd(struct call *c);
-u64 vp_wr(struct call *c);
-u64 vp_enter(struct call *c);
-u64 vp_flush(struct call *c);
-void vp_gone(struct tdxemu_vp *vp);
-u64 *vp_slot(struct tdxemu_td *td, u32 index);
-
-/* guest.c */
-bool pending_ve_off(struct tdxemu_td *td);
-void tlb_drop(struct tdxemu_vp *vp);
-void tlb_stale(struct call *c, struct tdxemu_td *td, u64 hpa, unsigned int level);
-
-/* oracle.c */
-void violation(struct call *c, enum tdxemu_rule rule, const char *what,
-	       u64 v0, u64 v1, u64 v2, u64 v3);
-void oracle_before(struct call *c);
-void oracle_after(struct call *c, u64 status);
-void oracle_reset(void);
-void oracle_demoted(struct call *c, struct sept_ref *parent, u64 gpa, u64 *table, u8 state);
-
-/* trace.c */
-void trace_call(struct call *c, u64 status);
-void trace_guest(struct tdxemu_vp *vp, u16 leaf, u64 rcx, u64 status);
-void trace_reset(void);
-
-/* fault.c */
-bool fault_hit(struct call *c, enum tdxemu_fault_kind kind, u32 operand, u64 *status);
 
 #endif

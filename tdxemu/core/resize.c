@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-/* One large leaf into 512 small ones, and back. */
+/* MEM leaves that make one large leaf into 512 small ones, and back. */
 
 #include "core.h"
-
-#define BUILD_OR_RUN	(STATE(TD_INITIALIZED) | STATE(TD_RUNNABLE))
 
 /*
  * Bit 51 of features0 promises that DEMOTE is not interrupted while the TD has no
@@ -47,13 +45,6 @@ static u64 begin(struct call *c, u64 *gpa, struct sept_ref *r)
 	return s;
 }
 
-/* Whole again after BLOCK: what the entry was before. */
-static u64 usable_entry(u64 e)
-{
-	e &= ~(E_BLOCKED | E_LOCK | E_HOST);
-	return e & E_PENDING ? e : e | E_RWX;
-}
-
 /* The large PAMT entry is locked for writing: nobody else is at the small ones. */
 static void pamt_demote(struct tdxemu_td *td, u64 hpa, unsigned int level, u64 gpa)
 {
@@ -91,7 +82,7 @@ u64 mem_page_demote(struct call *c)
 		return s;
 	td = c->td;
 	if (!e_is_leaf(r.e))
-		return sept_info(c, &r, ST_EPT_ENTRY_STATE_INCORRECT | OP_RCX);
+		return sept_wrong_state(c, &r);
 	if (r.level == 1)
 		r.e &= ~E_ACCEPT;
 	hpa = r.e & E_ADDR;
@@ -104,7 +95,7 @@ u64 mem_page_demote(struct call *c)
 	/* From here on the new page is scribbled on, even if the call fails. */
 	step = level_size(r.level - 1);
 	table = va(c->r8);
-	e = usable_entry(r.e);
+	e = sept_unblocked(r.e);
 	for (i = 0; i < 512; i++)
 		st(&table[i], e + i * step);
 	if (interrupted(c)) {
@@ -138,7 +129,7 @@ u64 mem_page_demote(struct call *c)
 		st(&table[4], e);
 	}
 	/* Before guests get at them: they ACCEPT children at once. */
-	oracle_demoted(c, &r, gpa, table, sept_state(usable_entry(e)));
+	oracle_demoted(c, &r, gpa, table, sept_state(sept_unblocked(e)));
 	sept_set(td, &r, E_SVE | E_RWX | c->r8);
 	return 0;
 }
@@ -198,7 +189,7 @@ u64 mem_page_promote(struct call *c)
 		return s;
 	td = c->td;
 	if (e_is_leaf(r.e) || sept_state(r.e) == S_FREE)
-		return sept_info(c, &r, ST_EPT_ENTRY_STATE_INCORRECT | OP_RCX);
+		return sept_wrong_state(c, &r);
 	hpa = r.e & E_ADDR;
 	s = page_lock(c, hpa, OP_RCX, 0, true, &page);
 	if (!s)

@@ -197,7 +197,7 @@ struct tdxemu_platform {
 	bool fatal_encodings;
 };
 
-/* sys.c */
+/* dispatch.c */
 void tdxemu_init(const struct tdxemu_platform *platform);
 u64 tdxemu_seamcall(u64 fn, struct tdxemu_args *args);
 
@@ -211,12 +211,12 @@ bool tdxemu_vp_field(struct tdxemu_vp *vp, u64 field, u64 *value);
 u64 tdxemu_shared_eptp(struct tdxemu_vp *vp);
 bool tdxemu_take_nmi(struct tdxemu_vp *vp);
 
-/* vcpu.c: TDVMCALL. gpr[] in the order of instruction encoding. */
+/* tdg.c: TDVMCALL. gpr[] in the order of instruction encoding. */
 u64 tdxemu_vmcall(struct tdxemu_vp *vp, const u64 gpr[16], struct tdxemu_args *exit);
 void tdxemu_vmcall_resume(struct tdxemu_vp *vp, u64 gpr[16],
 			  const struct tdxemu_args *args);
 
-/* guest.c: what the guest's CPU does */
+/* tdg.c: what the guest's CPU does */
 enum tdxemu_access_result {
 	TDXEMU_OK,	/* hpa, valid for the 4 KiB page of gpa */
 	TDXEMU_EXIT,	/* EPT violation: leave the TD with qual, ext, gpa */
@@ -247,10 +247,12 @@ u64 tdxemu_vm_wr(struct tdxemu_vp *vp, u64 gpr[16]);
 u64 tdxemu_veinfo_get(struct tdxemu_vp *vp, u64 gpr[16]);
 bool tdxemu_veinfo_set(struct tdxemu_vp *vp, u32 reason, u64 qual, u64 gla,
 		       u64 gpa, u32 length, u32 info);
+
+/* tlb.c */
 void tdxemu_tlb_flush(struct tdxemu_vp *vp);
 u64 tdxemu_tlb_generation(struct tdxemu_vp *vp);
 
-/* sept.c: looking at the S-EPT, for the oracle. No lock is taken. */
+/* sept.c, td.c: looking at the S-EPT, for the oracle. No lock is taken. */
 struct tdxemu_sept_entry {
 	u64 raw;	/* the entry */
 	u64 hpa;	/* page of a leaf, table of a non-leaf; 0: free */
@@ -273,7 +275,7 @@ s64 tdxemu_blocked(struct tdxemu_td *td);
 u64 tdxemu_epoch(struct tdxemu_td *td);
 u32 tdxemu_vcpus_inside(struct tdxemu_td *td);
 
-/* oracle.c: events that only the embedder sees */
+/* oracle.c, report.c: events that only the embedder sees */
 void tdxemu_host_released_mmu_lock(struct tdxemu_td *td);
 void tdxemu_host_kicked(struct tdxemu_td *td);
 bool tdxemu_host_touched(u64 hpa);

@@ -74,7 +74,7 @@ void trace_call(struct call *c, u64 status)
 
 void trace_guest(struct tdxemu_vp *vp, u16 leaf, u64 rcx, u64 status)
 {
-	struct tdxemu_td *td = tdxemu_vp_td(vp);
+	struct tdxemu_td *td = va(vp->td_pa);
 	struct tdxemu_trace t = {
 		.rcx = rcx, .rdx = vp->pa, .status = status,
 		.epoch = td ? ld(&td->epoch) : 0,

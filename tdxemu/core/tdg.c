@@ -1,137 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a TD's own CPU does: translate, with a TLB that goes stale unless it is
- * dropped by the rules, and ACCEPT.
+ * What a TD's own CPU does: translate; TDCALLs, of which ACCEPT is the one that meets
+ * the host.
  */
 
 #include "core.h"
-
-/* Entry of a TLB; the first TLB_4K are for 4 KiB, the rest for larger pages. */
-static struct tlb_entry *tlb_at(struct tdxemu_vp *vp, unsigned int i)
-{
-	return (struct tlb_entry *)va(vp->tdvpx[i / TLB_PER_PAGE]) + i % TLB_PER_PAGE;
-}
-
-static struct tlb_entry *tlb_slot(struct tdxemu_vp *vp, u64 gpa, bool large)
-{
-	return tlb_at(vp, large ? TLB_4K + (gpa >> 21) % TLB_2M : (gpa >> 12) % TLB_4K);
-}
-
-/* Forget all translations. */
-void tlb_drop(struct tdxemu_vp *vp)
-{
-	unsigned long flags = core_lock();
-	unsigned int i;
-
-	for (i = 0; i < vp->nr_tdvpx; i++)
-		memset(va(vp->tdvpx[i]), 0, PAGE);
-	vp->tlb_generation++;
-	core_unlock(flags);
-}
-
-/**
- * tdxemu_tlb_generation() - has the model of a TLB lost a translation?
- * @vp: the vCPU, inside the TD, on its own CPU
- *
- * Return: a number that changes when one goes. While it is the same, what
- * tdxemu_access() said about an address that it could reach is still true, so that
- * a caller may keep it: asking again would find the translation in the TLB.
- */
-u64 tdxemu_tlb_generation(struct tdxemu_vp *vp)
-{
-	return vp->tlb_generation;
-}
-
-/** tdxemu_tlb_flush() - as the guest's own flushing; only ever loses entries */
-void tdxemu_tlb_flush(struct tdxemu_vp *vp)
-{
-	tlb_drop(vp);
-}
-
-/*
- * Does a vCPU have a translation into a page that it would use again? One that
- * is outside drops everything on its way in when the epoch has changed.
- */
-static bool has_stale(struct tdxemu_td *td, struct tdxemu_vp *vp, u64 hpa, u64 size,
-		      u64 *gpa)
-{
-	unsigned int i;
-
-	if (!atomic_get(&vp->inside) && ld(&vp->epoch) != ld(&td->epoch))
-		return false;
-	if (vp->cpu < 0)
-		return false;
-	for (i = 0; i < TLB_4K + TLB_2M; i++) {
-		struct tlb_entry *t = tlb_at(vp, i);
-		u64 have = i < TLB_4K ? PAGE : level_size(1);
-
-		if (!(t->tag & TLB_VALID) || t->hpa >= hpa + size || hpa >= t->hpa + have)
-			continue;
-		*gpa = t->tag & GPA_MASK;
-		return true;
-	}
-	return false;
-}
-
-/* A translation into these pages goes: nobody may still be using it. */
-void tlb_stale(struct call *c, struct tdxemu_td *td, u64 hpa, unsigned int level)
-{
-	unsigned long flags;
-	u32 i, n = atomic_get(&td->nr_vcpus);
-	u64 gpa = 0;
-
-	for (i = 0; i < n; i++) {
-		struct tdxemu_vp *vp = va(*vp_slot(td, i));
-		bool stale;
-
-		if (vp->magic != VP_MAGIC || vp->nr_tdvpx != NR_TDVPX)
-			continue;
-		flags = core_lock();
-		stale = has_stale(td, vp, hpa, level_size(level), &gpa);
-		core_unlock(flags);
-		if (stale)
-			violation(c, TDXEMU_RULE_STALE_TLB,
-				  "vCPU %0 has a live translation of gpa %1 into page %2, level %3",
-				  i, gpa, hpa, level);
-	}
-}
-
-static bool tlb_lookup(struct tdxemu_vp *vp, u64 gpa, unsigned int access,
-		       struct tdxemu_access *a)
-{
-	unsigned long flags = core_lock();
-	bool large, hit = false;
-
-	for (large = false; ; large = true) {
-		u64 size = large ? level_size(1) : PAGE;
-		struct tlb_entry *t = tlb_slot(vp, gpa, large);
-
-		hit = (t->tag & TLB_VALID) && (t->tag & GPA_MASK) == (gpa & ~(size - 1)) &&
-		      (t->tag & access) == access;
-		if (hit) {
-			a->hpa = t->hpa | (gpa & (size - 1));
-			a->level = large;
-		}
-		if (hit || large)
-			break;
-	}
-	core_unlock(flags);
-	return hit;
-}
-
-static void tlb_insert(struct tdxemu_vp *vp, u64 gpa, u64 hpa, unsigned int level)
-{
-	/* A 1 GiB page is cached as 2 MiB: real hardware may do that. */
-	u64 size = level ? level_size(1) : PAGE;
-	struct tlb_entry *t = tlb_slot(vp, gpa, level);
-	unsigned long flags = core_lock();
-
-	if (t->tag & TLB_VALID)
-		vp->tlb_generation++;
-	t->tag = (gpa & ~(size - 1)) | 7 | TLB_VALID;
-	t->hpa = hpa & ~(size - 1);
-	core_unlock(flags);
-}
 
 /* The oracle's look at what a walk found. */
 static void check_owner(struct tdxemu_td *td, u64 gpa, u64 hpa, unsigned int level)
@@ -158,11 +31,6 @@ static enum tdxemu_access_result exit_at(struct tdxemu_access *a, u64 gpa, u64 q
 	a->qual = qual;
 	a->ext = ext;
 	return TDXEMU_EXIT;
-}
-
-bool pending_ve_off(struct tdxemu_td *td)
-{
-	return ld(&td->td_ctls) & TD_CTLS_PENDING_VE_OFF;
 }
 
 /**
@@ -324,6 +192,74 @@ exit:
 	return exit_at(a, gpa, TDXEMU_WRITE, ext_info(EXT_ACCEPT, level, &r));
 }
 
+/* Register n of an exit; NULL for RAX, RCX, RSP and RBP, which are not passed. */
+static u64 *exit_reg(struct tdxemu_args *a, unsigned int n)
+{
+	u64 *const reg[16] = {
+		[2] = &a->rdx, [3] = &a->rbx, [6] = &a->rsi, [7] = &a->rdi,
+		[8] = &a->r8, [9] = &a->r9, [10] = &a->r10, [11] = &a->r11,
+		[12] = &a->r12, [13] = &a->r13, [14] = &a->r14, [15] = &a->r15,
+	};
+
+	return reg[n];
+}
+
+/**
+ * tdxemu_vmcall() - TDCALL leaf 0
+ * @vp: the vCPU that runs
+ * @gpr: its registers; RCX says which of them the host gets
+ * @exit: registers of the exit
+ *
+ * Return: 0: leave the TD with exit reason 77, the RIP after the TDCALL. Else the
+ * guest stays, with this in RAX.
+ */
+u64 tdxemu_vmcall(struct tdxemu_vp *vp, const u64 gpr[16], struct tdxemu_args *exit)
+{
+	struct tdxemu_td *td = tdxemu_vp_td(vp);
+	u64 allowed = 0xffffffec, mask = gpr[1];
+	unsigned int i;
+
+	/*
+	 * Bits 0, 1, 4 never. Those above 15 are for XMM registers, which are not
+	 * passed here, nor is RBP: the host's side of the call has neither.
+	 */
+	if (td->config_flags & CONFIG_NO_RBP_MOD)
+		allowed &= ~(1ull << 5);
+	if (mask & ~allowed) {
+		trace_guest(vp, TDG_CALL_VP_VMCALL, mask, ST_OPERAND_INVALID | OP_RCX);
+		return ST_OPERAND_INVALID | OP_RCX;
+	}
+	memset(exit, 0, sizeof(*exit));
+	exit->rcx = mask;
+	for (i = 0; i < 16; i++)
+		if ((mask >> i & 1) && exit_reg(exit, i))
+			*exit_reg(exit, i) = gpr[i];
+	vp->vmcall_mask = mask | 1ull << 63;
+	return 0;
+}
+
+/**
+ * tdxemu_vmcall_resume() - take the host's answer to a TDVMCALL
+ * @vp: the vCPU that is entered
+ * @gpr: its registers
+ * @args: what the host passed to VP.ENTER
+ *
+ * Does nothing if the last exit was none.
+ */
+void tdxemu_vmcall_resume(struct tdxemu_vp *vp, u64 gpr[16],
+			  const struct tdxemu_args *args)
+{
+	unsigned int i;
+
+	if (!(vp->vmcall_mask >> 63))
+		return;
+	for (i = 0; i < 16; i++)
+		if ((vp->vmcall_mask >> i & 1) && exit_reg((struct tdxemu_args *)args, i))
+			gpr[i] = *exit_reg((struct tdxemu_args *)args, i);
+	gpr[0] = 0;
+	vp->vmcall_mask = 0;
+}
+
 /** tdxemu_vp_info() - TDG.VP.INFO; returns RAX */
 u64 tdxemu_vp_info(struct tdxemu_vp *vp, u64 gpr[16])
 {
@@ -338,13 +274,6 @@ u64 tdxemu_vp_info(struct tdxemu_vp *vp, u64 gpr[16])
 	gpr[11] = 0;
 	return 0;
 }
-
-/* TD-scope metadata that a guest may ask for, by class and code. */
-#define FIELD_KEY(id)		((id) & (1ull << 63 | 0x3full << 56 | 0xffffff))
-#define F_CONFIG_FLAGS		(0x11ull << 56 | 0x16)
-#define F_TD_CTLS		(0x11ull << 56 | 0x17)
-#define F_NOTIFY_ENABLES	(0x91ull << 56 | 0x10)
-#define F_TOPOLOGY		(0x91ull << 56 | 0x19)
 
 /** tdxemu_vm_rd() - TDG.VM.RD: RDX field, R8 value; returns RAX */
 u64 tdxemu_vm_rd(struct tdxemu_vp *vp, u64 gpr[16])
