@@ -18,8 +18,7 @@
 #define GPA_MASK	0x000ffffffffff000ull
 #define MAX_LOCKS	28
 
-/* Metadata fields: what tells one from another, and those that have a meaning here. */
-#define FIELD_KEY(id)		((id) & (1ull << 63 | 0x3full << 56 | 0xffffff))
+/* Metadata fields that have a meaning here, beside those of tdxemu.h. */
 #define F_CPUID_VALUES		0x9410000300000000ull
 #define F_TSC_OFFSET		(0x11ull << 56 | 0xa)
 #define F_TSC_MULTIPLIER	(0x11ull << 56 | 0xb)
@@ -30,7 +29,6 @@
 #define F_VMCS(x)		((u64)(x))
 #define F_SHARED_EPTP		F_VMCS(0x203c)
 #define F_PEND_NMI		(32ull << 56 | 11)
-#define F_STATE_DETAILS		(1ull << 63 | 17ull << 56 | 0x100)
 
 #define ARRAY_LEN(x)	(sizeof(x) / sizeof((x)[0]))
 

@@ -288,13 +288,13 @@ u64 mng_rd(struct call *c)
 	u64 s = td_get(c, c->rcx, OP_RCX, false,
 		       BUILD_OR_RUN);
 	struct tdxemu_td *td = c->td;
-	u64 key = FIELD_KEY(c->rdx), v;
+	u64 key = TDXEMU_FIELD_KEY(c->rdx), v;
 
 	c->a->r8 = 0;
 	if (s)
 		return s;
 	/* Leaf, subleaf and element are in bits 16:0. */
-	if ((key & ~0x1ffffull) == FIELD_KEY(F_CPUID_VALUES)) {
+	if ((key & ~0x1ffffull) == TDXEMU_FIELD_KEY(F_CPUID_VALUES)) {
 		if (!td_cpuid(td, c->rdx, &v))
 			return ST_METADATA_FIELD_ID_INCORRECT;
 	} else if (key == F_TSC_OFFSET) {

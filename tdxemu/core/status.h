@@ -51,14 +51,6 @@
 #define PHYMEM_PAMT_REMOVE	59
 #define SYS_DISABLE		69
 
-/* TDCALL leaves */
-#define TDG_CALL_VP_VMCALL	0
-#define TDG_CALL_VP_INFO	1
-#define TDG_CALL_VEINFO_GET	3
-#define TDG_CALL_PAGE_ACCEPT	6
-#define TDG_CALL_VM_RD		7
-#define TDG_CALL_VM_WR		8
-
 /* Statuses. Those with an operand have it in the low 32 bits. */
 #define ST_SUCCESS			0ull
 #define ST_NON_RECOVERABLE_VCPU		0x4000000100000000ull

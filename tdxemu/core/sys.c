@@ -101,7 +101,7 @@ u64 sys_rd(struct call *c)
 	unsigned int i;
 
 	for (i = 0; sys_field(i, &f); i++) {
-		if (FIELD_KEY(f.id) != FIELD_KEY(c->rdx))
+		if (TDXEMU_FIELD_KEY(f.id) != TDXEMU_FIELD_KEY(c->rdx))
 			continue;
 		c->a->r8 = f.value;
 		c->a->rdx = sys_field(i + 1, &f) ? f.id : ~0ull;

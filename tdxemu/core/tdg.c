@@ -280,7 +280,7 @@ u64 tdxemu_vm_rd(struct tdxemu_vp *vp, u64 gpr[16])
 {
 	struct tdxemu_td *td = tdxemu_vp_td(vp);
 
-	switch (FIELD_KEY(gpr[2])) {
+	switch (TDXEMU_FIELD_KEY(gpr[2])) {
 	case F_CONFIG_FLAGS:
 		gpr[8] = td->config_flags;
 		return 0;
@@ -302,7 +302,7 @@ u64 tdxemu_vm_rd(struct tdxemu_vp *vp, u64 gpr[16])
 u64 tdxemu_vm_wr(struct tdxemu_vp *vp, u64 gpr[16])
 {
 	struct tdxemu_td *td = tdxemu_vp_td(vp);
-	u64 allowed, *p, old, key = FIELD_KEY(gpr[2]);
+	u64 allowed, *p, old, key = TDXEMU_FIELD_KEY(gpr[2]);
 
 	switch (key) {
 	case F_TD_CTLS:
@@ -327,6 +327,12 @@ u64 tdxemu_vm_wr(struct tdxemu_vp *vp, u64 gpr[16])
 	st(p, (old & ~gpr[9]) | (gpr[8] & gpr[9] & allowed));
 	gpr[8] = old;
 	return 0;
+}
+
+/** tdxemu_veinfo_pending() - the guest has not fetched what the last #VE was about */
+bool tdxemu_veinfo_pending(struct tdxemu_vp *vp)
+{
+	return vp->ve.valid;
 }
 
 /**

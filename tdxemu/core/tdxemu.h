@@ -34,6 +34,19 @@ struct tdxemu_vp;
 #define TDXEMU_WRITE	2
 #define TDXEMU_EXEC	4
 
+/* TDCALL leaves */
+#define TDG_CALL_VP_VMCALL	0
+#define TDG_CALL_VP_INFO	1
+#define TDG_CALL_VEINFO_GET	3
+#define TDG_CALL_PAGE_ACCEPT	6
+#define TDG_CALL_VM_RD		7
+#define TDG_CALL_VM_WR		8
+
+/* Metadata fields: what tells one from another; those that an embedder knows. */
+#define TDXEMU_FIELD_KEY(id)	((id) & (1ull << 63 | 0x3full << 56 | 0xffffff))
+#define TDXEMU_F_STATE_DETAILS	(1ull << 63 | 17ull << 56 | 0x100)
+#define TDXEMU_F_POSTED_INTR_DESC 0x2016ull
+
 #define TDXEMU_MAX_CPUS		64
 #define TDXEMU_MAX_PACKAGES	8
 #define TDXEMU_MAX_KEYIDS	64
@@ -245,6 +258,7 @@ u64 tdxemu_vp_info(struct tdxemu_vp *vp, u64 gpr[16]);
 u64 tdxemu_vm_rd(struct tdxemu_vp *vp, u64 gpr[16]);
 u64 tdxemu_vm_wr(struct tdxemu_vp *vp, u64 gpr[16]);
 u64 tdxemu_veinfo_get(struct tdxemu_vp *vp, u64 gpr[16]);
+bool tdxemu_veinfo_pending(struct tdxemu_vp *vp);
 bool tdxemu_veinfo_set(struct tdxemu_vp *vp, u32 reason, u64 qual, u64 gla,
 		       u64 gpa, u32 length, u32 info);
 

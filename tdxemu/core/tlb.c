@@ -97,7 +97,7 @@ void tlb_stale(struct call *c, struct tdxemu_td *td, u64 hpa, unsigned int level
 }
 
 bool tlb_lookup(struct tdxemu_vp *vp, u64 gpa, unsigned int access,
-		       struct tdxemu_access *a)
+		struct tdxemu_access *a)
 {
 	unsigned long flags = core_lock();
 	bool large, hit = false;

@@ -98,7 +98,7 @@ struct vp_field *vp_field_of(struct tdxemu_vp *vp, u64 key, bool make)
  */
 bool tdxemu_vp_field(struct tdxemu_vp *vp, u64 field, u64 *value)
 {
-	struct vp_field *f = vp_field_of(vp, FIELD_KEY(field), false);
+	struct vp_field *f = vp_field_of(vp, TDXEMU_FIELD_KEY(field), false);
 
 	if (f)
 		*value = ld(&f->value);

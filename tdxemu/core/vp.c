@@ -123,7 +123,7 @@ static const struct {
 	u64 key, mask;
 } writable[] = {
 	{ F_VMCS(0x0002), 0xffff },	/* posted-interrupt notification vector */
-	{ F_VMCS(0x2016), ~0ull },	/* posted-interrupt descriptor address */
+	{ TDXEMU_F_POSTED_INTR_DESC, ~0ull },	/* posted-interrupt descriptor address */
 	{ F_VMCS(0x4000), 1ull << 7 },	/* pin-based: process posted interrupts */
 	{ F_VMCS(0x401e), 1ull << 30 | 1ull << 31 }, /* bus lock, notification exits */
 	{ F_VMCS(0x4024), ~0ull >> 32 },	/* notification window */
@@ -144,7 +144,7 @@ static u64 writable_bits(u64 key)
 
 u64 vp_wr(struct call *c)
 {
-	u64 key = FIELD_KEY(c->rdx), mask = c->a->r9, s, old = 0;
+	u64 key = TDXEMU_FIELD_KEY(c->rdx), mask = c->a->r9, s, old = 0;
 	struct tdxemu_vp *vp;
 	struct vp_field *f;
 	u64 allowed;
@@ -157,7 +157,7 @@ u64 vp_wr(struct call *c)
 	s = vp_associate(c, vp);
 	if (s)
 		return s;
-	if (key == F_STATE_DETAILS)
+	if (key == TDXEMU_F_STATE_DETAILS)
 		return ST_METADATA_FIELD_NOT_WRITABLE;
 	allowed = writable_bits(key);
 	if (!allowed)
@@ -177,7 +177,7 @@ u64 vp_wr(struct call *c)
 u64 vp_rd(struct call *c)
 {
 	struct tdxemu_vp *vp;
-	u64 s, v = 0;
+	u64 key = TDXEMU_FIELD_KEY(c->rdx), s, v = 0;
 
 	c->a->r8 = 0;
 	s = vp_get(c, c->rcx, BUILD_OR_RUN, &vp);
@@ -190,7 +190,7 @@ u64 vp_rd(struct call *c)
 		return s;
 	if (!tdxemu_vp_field(vp, c->rdx, &v) &&
 	    !(sys->p.vp_read && sys->p.vp_read(vp, c->rdx, &v)) &&
-	    FIELD_KEY(c->rdx) != F_STATE_DETAILS && !writable_bits(FIELD_KEY(c->rdx)))
+	    key != TDXEMU_F_STATE_DETAILS && !writable_bits(key))
 		return ST_METADATA_FIELD_ID_INCORRECT;
 	c->a->r8 = v;
 	return 0;

@@ -21,9 +21,6 @@
 #include "../../seamcall_internal.h"
 #include "../../tdx.h"
 
-/* Fields of TDH.VP.WR: the VMCS field's own number, class 0. */
-#define EMU_POSTED_INTR_DESC_ADDR	0x2016
-
 /* A TD runs this many instructions between two looks at the host's interrupts. */
 #define POLL_EVERY	8
 
@@ -76,7 +73,7 @@ u64 emu_tsc(struct emu_vcpu *v)
  * emu_map() - where the host has a guest physical address
  * @v: the vCPU
  * @gpa: the address, with the shared bit if it is shared
- * @access: EMU_READ, EMU_WRITE and EMU_EXEC
+ * @access: TDXEMU_READ, TDXEMU_WRITE and TDXEMU_EXEC
  * @gla: the linear address, for #VE
  * @hva: the address, good for the rest of the 4 KiB page
  *
@@ -133,21 +130,6 @@ static enum emu_result accept(struct emu_vcpu *v)
 	}
 }
 
-static void veinfo_get(struct emu_vcpu *v)
-{
-	if (!v->ve.valid) {
-		v->regs[0] = EMU_NO_VALID_VE_INFO;
-		return;
-	}
-	v->regs[0] = 0;
-	v->regs[1] = v->ve.reason;
-	v->regs[2] = v->ve.qualification;
-	v->regs[8] = v->ve.gla;
-	v->regs[9] = v->ve.gpa;
-	v->regs[10] = v->ve.length | (u64)v->ve.info << 32;
-	v->ve.valid = false;
-}
-
 /**
  * emu_tdcall() - the guest calls the module
  * @v: the vCPU, its RIP after the TDCALL
@@ -161,7 +143,7 @@ enum emu_result emu_tdcall(struct emu_vcpu *v)
 	u64 leaf = v->regs[0], status;
 
 	switch (leaf) {
-	case TDG_VP_VMCALL:
+	case TDG_CALL_VP_VMCALL:
 		memset(&v->exit, 0, sizeof(v->exit));
 		status = tdxemu_vmcall(v->vp, v->regs, &v->exit);
 		if (status) {
@@ -170,18 +152,18 @@ enum emu_result emu_tdcall(struct emu_vcpu *v)
 		}
 		v->exit_reason = EXIT_REASON_TDCALL;
 		return EMU_EXIT;
-	case TDG_VP_INFO:
+	case TDG_CALL_VP_INFO:
 		v->regs[0] = tdxemu_vp_info(v->vp, v->regs);
 		return EMU_OK;
-	case TDG_VP_VEINFO_GET:
-		veinfo_get(v);
+	case TDG_CALL_VEINFO_GET:
+		v->regs[0] = tdxemu_veinfo_get(v->vp, v->regs);
 		return EMU_OK;
-	case TDG_MEM_PAGE_ACCEPT:
+	case TDG_CALL_PAGE_ACCEPT:
 		return accept(v);
-	case TDG_VM_RD:
+	case TDG_CALL_VM_RD:
 		v->regs[0] = tdxemu_vm_rd(v->vp, v->regs);
 		return EMU_OK;
-	case TDG_VM_WR:
+	case TDG_CALL_VM_WR:
 		v->regs[0] = tdxemu_vm_wr(v->vp, v->regs);
 		return EMU_OK;
 	}
@@ -231,7 +213,7 @@ u64 emu_run(struct tdxemu_vp *vp, struct tdxemu_args *args)
 	u64 before = v->instructions, status, field;
 
 	tdxemu_vmcall_resume(vp, v->regs, args);
-	if (tdxemu_vp_field(vp, EMU_POSTED_INTR_DESC_ADDR, &field) && field)
+	if (tdxemu_vp_field(vp, TDXEMU_F_POSTED_INTR_DESC, &field) && field)
 		v->pi = __va(field);
 	emu_irq_pending(v);
 	emu_flush_gtlb(v);

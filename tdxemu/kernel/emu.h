@@ -13,18 +13,13 @@
 #include "kvm_emulate.h"
 #include "core/tdxemu.h"
 
-/* Accesses, as the low bits of an EPT violation's qualification. */
-#define EMU_READ	BIT(0)
-#define EMU_WRITE	BIT(1)
-#define EMU_EXEC	BIT(2)
-
 /* What an instruction, or a part of it, came to. */
 enum emu_result {
 	EMU_OK,
 	EMU_EXIT,	/* leave the TD with emu_vcpu.exit */
 	EMU_REPEAT,	/* the same, with the RIP back at the instruction */
 	EMU_FAULT,	/* a page fault, described in a struct x86_exception */
-	EMU_VE,		/* deliver a #VE, described in emu_vcpu.ve */
+	EMU_VE,		/* deliver a #VE, described in emu_vcpu.new_ve */
 	EMU_DEAD,	/* the TD must not run any more, emu_vcpu.why says why */
 };
 
@@ -34,15 +29,12 @@ struct emu_segment {
 	u16 sel;
 };
 
-/* The output of TDG.VP.VEINFO.GET. */
+/* A #VE that is to be delivered. */
 struct emu_ve_info {
 	u64 qualification;
 	u64 gla;
 	u64 gpa;
 	u32 reason;
-	u32 length;
-	u32 info;
-	bool valid;
 };
 
 /*
@@ -60,15 +52,6 @@ struct emu_gtlb {
 };
 
 #define EMU_GTLB	64
-
-/* Leaves and status codes of the guest's side. */
-#define TDG_VP_VMCALL		0
-#define TDG_VP_INFO		1
-#define TDG_VP_VEINFO_GET	3
-#define TDG_MEM_PAGE_ACCEPT	6
-#define TDG_VM_RD		7
-#define TDG_VM_WR		8
-#define EMU_NO_VALID_VE_INFO	0xc000070400000000ull
 
 /**
  * struct emu_vcpu - a TD vCPU as the interpreter sees it
@@ -99,7 +82,6 @@ struct emu_vcpu {
 	bool nmi_blocked;	/* until IRET */
 	bool shadow;		/* of STI or MOV SS: none before the next instruction */
 
-	struct emu_ve_info ve;
 	struct emu_ve_info new_ve;	/* of EMU_VE, not delivered yet */
 	u32 ve_length;
 	enum emu_result result;		/* of a callback of the emulator */

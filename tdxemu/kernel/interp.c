@@ -88,7 +88,7 @@ static enum emu_result walk(struct emu_vcpu *v, u64 gva, unsigned int access,
 			    bool user, u64 *gpa, struct x86_exception *e)
 {
 	u64 addr_mask = GENMASK_ULL(51, 12);
-	u64 error = (access & EMU_WRITE ? PFERR_WRITE_MASK : 0) |
+	u64 error = (access & TDXEMU_WRITE ? PFERR_WRITE_MASK : 0) |
 		    (user ? PFERR_USER_MASK : 0);
 	u64 table = v->cr3 & addr_mask, pte, set, size;
 	bool writable = true, usermode = true, nx = false;
@@ -96,14 +96,14 @@ static enum emu_result walk(struct emu_vcpu *v, u64 gva, unsigned int access,
 	int level;
 	u64 *p;
 
-	if (access & EMU_EXEC && v->efer & EFER_NX)
+	if (access & TDXEMU_EXEC && v->efer & EFER_NX)
 		error |= PFERR_FETCH_MASK;
 
 	for (level = 4; ; level--) {
 		unsigned int shift = 12 + 9 * (level - 1);
 
 		r = emu_map(v, table + ((gva >> shift) & 511) * 8,
-			    EMU_READ | EMU_WRITE, gva, (void **)&p);
+			    TDXEMU_READ | TDXEMU_WRITE, gva, (void **)&p);
 		if (r != EMU_OK)
 			return r;
 		pte = READ_ONCE(*p);
@@ -125,14 +125,14 @@ static enum emu_result walk(struct emu_vcpu *v, u64 gva, unsigned int access,
 
 	error |= PFERR_PRESENT_MASK;
 	if ((user && !usermode) ||
-	    (access & EMU_EXEC && nx) ||
-	    (access & EMU_EXEC && !user && usermode && v->cr4 & X86_CR4_SMEP) ||
-	    (!(access & EMU_EXEC) && !user && usermode && v->cr4 & X86_CR4_SMAP &&
+	    (access & TDXEMU_EXEC && nx) ||
+	    (access & TDXEMU_EXEC && !user && usermode && v->cr4 & X86_CR4_SMEP) ||
+	    (!(access & TDXEMU_EXEC) && !user && usermode && v->cr4 & X86_CR4_SMAP &&
 	     !(v->rflags & X86_EFLAGS_AC)) ||
-	    (access & EMU_WRITE && !writable && (user || v->cr0 & X86_CR0_WP)))
+	    (access & TDXEMU_WRITE && !writable && (user || v->cr0 & X86_CR0_WP)))
 		return page_fault(v, gva, error, e);
 
-	set = _PAGE_ACCESSED | (access & EMU_WRITE ? _PAGE_DIRTY : 0);
+	set = _PAGE_ACCESSED | (access & TDXEMU_WRITE ? _PAGE_DIRTY : 0);
 	if ((pte & set) != set)
 		cmpxchg64(p, pte, pte | set);
 	*gpa = (pte & addr_mask & ~(size - 1)) | (gva & (size - 1));
@@ -220,7 +220,7 @@ static enum emu_result access_mem(struct emu_vcpu *v, u64 gva, void *val,
 		return r;
 
 	/* Single accesses where the CPU makes single accesses. */
-	if (access & EMU_WRITE) {
+	if (access & TDXEMU_WRITE) {
 		switch (b || gva & (bytes - 1) ? 0 : bytes) {
 		case 2: WRITE_ONCE(*(u16 *)a, *(u16 *)val); break;
 		case 4: WRITE_ONCE(*(u32 *)a, *(u32 *)val); break;
@@ -250,7 +250,7 @@ static int op_read_std(struct x86_emulate_ctxt *ctxt, unsigned long addr,
 {
 	struct emu_vcpu *v = to_v(ctxt);
 
-	return to_x86emul(v, access_mem(v, addr, val, bytes, EMU_READ, system, e));
+	return to_x86emul(v, access_mem(v, addr, val, bytes, TDXEMU_READ, system, e));
 }
 
 static int op_write_std(struct x86_emulate_ctxt *ctxt, unsigned long addr,
@@ -259,7 +259,7 @@ static int op_write_std(struct x86_emulate_ctxt *ctxt, unsigned long addr,
 {
 	struct emu_vcpu *v = to_v(ctxt);
 
-	return to_x86emul(v, access_mem(v, addr, val, bytes, EMU_WRITE, system, e));
+	return to_x86emul(v, access_mem(v, addr, val, bytes, TDXEMU_WRITE, system, e));
 }
 
 static int op_fetch(struct x86_emulate_ctxt *ctxt, unsigned long addr,
@@ -268,7 +268,7 @@ static int op_fetch(struct x86_emulate_ctxt *ctxt, unsigned long addr,
 	struct emu_vcpu *v = to_v(ctxt);
 
 	return to_x86emul(v, access_mem(v, addr, val, bytes,
-					EMU_READ | EMU_EXEC, false, e));
+					TDXEMU_READ | TDXEMU_EXEC, false, e));
 }
 
 static int op_read(struct x86_emulate_ctxt *ctxt, unsigned long addr, void *val,
@@ -295,7 +295,7 @@ static int op_cmpxchg(struct x86_emulate_ctxt *ctxt, unsigned long addr,
 
 	if (offset_in_page(addr) + bytes > PAGE_SIZE)
 		return to_x86emul(v, dead(v, "a locked access across pages"));
-	r = translate(v, addr, EMU_READ | EMU_WRITE, false, &p, e);
+	r = translate(v, addr, TDXEMU_READ | TDXEMU_WRITE, false, &p, e);
 	if (r != EMU_OK)
 		return to_x86emul(v, r);
 
@@ -456,7 +456,6 @@ static enum emu_result virt_exception(struct emu_vcpu *v, u32 reason, u64 qual,
 	v->new_ve.qualification = qual;
 	v->new_ve.gla = gla;
 	v->new_ve.gpa = gpa;
-	v->new_ve.info = 0;
 	return EMU_VE;
 }
 
@@ -687,7 +686,7 @@ static enum emu_result load_cs(struct emu_vcpu *v, u16 sel, struct x86_exception
 
 	if ((sel & ~7u) + 7 > v->gdt.size || sel & 4)
 		return dead(v, "code segment 0x%x is not in the GDT", sel);
-	r = access_mem(v, v->gdt.address + (sel & ~7u), &desc, 8, EMU_READ, true, e);
+	r = access_mem(v, v->gdt.address + (sel & ~7u), &desc, 8, TDXEMU_READ, true, e);
 	if (r != EMU_OK)
 		return r;
 	if (!desc.p || !desc.s || !(desc.type & 8) || !desc.l)
@@ -739,7 +738,7 @@ enum emu_result emu_deliver(struct emu_vcpu *v, u8 vector, bool has_error, u64 e
 		return EMU_FAULT;
 	if (vector * 16 + 15 > v->idt.size)
 		return EMU_FAULT;
-	r = access_mem(v, v->idt.address + vector * 16, &gate, 16, EMU_READ, true, &e);
+	r = access_mem(v, v->idt.address + vector * 16, &gate, 16, TDXEMU_READ, true, &e);
 	if (r != EMU_OK)
 		return r;
 	if (!(gate.type & 0x80) || (gate.type & 0xe) != 0xe)
@@ -749,7 +748,7 @@ enum emu_result emu_deliver(struct emu_vcpu *v, u8 vector, bool has_error, u64 e
 		u64 off = gate.ist & 7 ? 0x24 + ((gate.ist & 7) - 1) * 8 : 4;
 
 		r = access_mem(v, v->seg[VCPU_SREG_TR].base + off, &rsp, 8,
-			       EMU_READ, true, &e);
+			       TDXEMU_READ, true, &e);
 		if (r != EMU_OK)
 			return r;
 	}
@@ -761,7 +760,7 @@ enum emu_result emu_deliver(struct emu_vcpu *v, u8 vector, bool has_error, u64 e
 	*f++ = v->rflags;
 	*f++ = v->regs[RSP];
 	*f++ = v->seg[VCPU_SREG_SS].sel;
-	r = access_mem(v, rsp, frame, n * 8, EMU_WRITE, true, &e);
+	r = access_mem(v, rsp, frame, n * 8, TDXEMU_WRITE, true, &e);
 	if (r != EMU_OK)
 		return r;
 	r = load_cs(v, gate.sel, &e);
@@ -800,15 +799,13 @@ static enum emu_result deliver_ve(struct emu_vcpu *v, u32 length)
 	enum emu_result r;
 
 	/* The guest has not read what the last one was about. */
-	if (v->ve.valid)
+	if (tdxemu_veinfo_pending(v->vp))
 		return exception(v, DF_VECTOR, true, 0);
 
 	r = exception(v, VE_VECTOR, false, 0);
-	if (r == EMU_OK) {
-		v->ve = v->new_ve;
-		v->ve.length = length;
-		v->ve.valid = true;
-	}
+	if (r == EMU_OK)
+		tdxemu_veinfo_set(v->vp, v->new_ve.reason, v->new_ve.qualification,
+				  v->new_ve.gla, v->new_ve.gpa, length, 0);
 	return r;
 }
 
@@ -818,7 +815,7 @@ static enum emu_result iret(struct emu_vcpu *v, struct x86_exception *e)
 	enum emu_result r;
 	u64 keep;
 
-	r = access_mem(v, v->regs[RSP], frame, sizeof(frame), EMU_READ, false, e);
+	r = access_mem(v, v->regs[RSP], frame, sizeof(frame), TDXEMU_READ, false, e);
 	if (r != EMU_OK)
 		return r;
 	keep = cpl(v) ? X86_EFLAGS_IF | X86_EFLAGS_IOPL : 0;
@@ -848,14 +845,14 @@ static enum emu_result rep_string(struct emu_vcpu *v, u8 op, unsigned int size,
 		n = min_t(u64, n, (PAGE_SIZE - offset_in_page(v->regs[RDI])) / size);
 		if (!n)
 			return EMU_FAULT;	/* one element on two pages */
-		r = translate(v, v->regs[RDI], EMU_WRITE, false, &dst, e);
+		r = translate(v, v->regs[RDI], TDXEMU_WRITE, false, &dst, e);
 		if (r != EMU_OK)
 			return r;
 		if ((op & 0xfe) == 0xa4) {
 			n = min_t(u64, n, (PAGE_SIZE - offset_in_page(v->regs[RSI])) / size);
 			if (!n)
 				return EMU_FAULT;
-			r = translate(v, v->regs[RSI], EMU_READ, false, &src, e);
+			r = translate(v, v->regs[RSI], TDXEMU_READ, false, &src, e);
 			if (r != EMU_OK)
 				return r;
 			/* Overlapping ranges: byte by byte is what it means. */
@@ -1110,7 +1107,7 @@ enum emu_result emu_step(struct emu_vcpu *v)
 	v->instructions++;
 	v->ve_length = 0;
 	v->shadow = false;
-	r = translate(v, linear, EMU_READ | EMU_EXEC, false, &bytes, &e);
+	r = translate(v, linear, TDXEMU_READ | TDXEMU_EXEC, false, &bytes, &e);
 	insn = bytes;
 	done = r != EMU_OK || special(v, insn, n, &r, &e);
 	if (done && r == EMU_VE)

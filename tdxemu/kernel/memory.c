@@ -118,7 +118,7 @@ enum emu_result emu_ept_exit(struct emu_vcpu *v, u64 gpa, u64 qual, u64 ext)
  * emu_map_shared() - translate a shared guest physical address
  * @v: the vCPU
  * @gpa: the address, with the shared bit
- * @access: EMU_READ, EMU_WRITE and EMU_EXEC
+ * @access: TDXEMU_READ, TDXEMU_WRITE and TDXEMU_EXEC
  * @gla: the linear address, for #VE
  * @hva: where the host has it
  *
@@ -154,7 +154,7 @@ enum emu_result emu_map_shared(struct emu_vcpu *v, u64 gpa, unsigned int access,
 		table = e & addr;
 	}
 	set_bit(ilog2(VMX_EPT_ACCESS_BIT), (unsigned long *)p);
-	if (access & EMU_WRITE)
+	if (access & TDXEMU_WRITE)
 		set_bit(ilog2(VMX_EPT_DIRTY_BIT), (unsigned long *)p);
 	e = (e & addr & ~(BIT_ULL(12 + 9 * (level - 1)) - 1)) |
 	    (gpa & (BIT_ULL(12 + 9 * (level - 1)) - 1));

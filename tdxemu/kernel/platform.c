@@ -130,12 +130,11 @@ static void platform_vp_free(struct tdxemu_vp *vp)
 	tdxemu_vp_set_priv(vp, NULL);
 }
 
-/* Class 17, code 0x100, not architectural: VCPU_STATE_DETAILS. */
 static bool platform_vp_read(struct tdxemu_vp *vp, u64 field, u64 *value)
 {
 	struct emu_vcpu *v = tdxemu_vp_priv(vp);
 
-	if ((field & 0xbf000000ffffffffull) != 0x9100000000000100ull || !v)
+	if (TDXEMU_FIELD_KEY(field) != TDXEMU_F_STATE_DETAILS || !v)
 		return false;
 	*value = emu_irq_pending(v);
 	return true;

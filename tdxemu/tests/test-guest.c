@@ -348,8 +348,10 @@ static void do_calls(struct tdxemu_vp *vp)
 	CHECK_EQ(gpr[8], 2 | (u64)MAX_VCPUS << 32);
 	CHECK_EQ(gpr[9], 0);
 	CHECK_EQ(tdxemu_veinfo_get(vp, gpr), ST_NO_VALID_VE_INFO);
+	CHECK(!tdxemu_veinfo_pending(vp));
 	CHECK(tdxemu_veinfo_set(vp, 48, 2, 0x1000, 0x2000, 3, 7));
 	/* The second is a double fault. */
+	CHECK(tdxemu_veinfo_pending(vp));
 	CHECK(!tdxemu_veinfo_set(vp, 48, 2, 0x1000, 0x2000, 3, 7));
 	CHECK_EQ(tdxemu_veinfo_get(vp, gpr), 0);
 	CHECK_EQ(gpr[1], 48);
