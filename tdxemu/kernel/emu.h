@@ -103,10 +103,14 @@ static inline u64 emu_shared_bit(struct emu_vcpu *v)
 	return BIT_ULL(v->gpaw - 1);
 }
 
-/* interp.c */
+/* events.c */
 enum emu_result emu_deliver(struct emu_vcpu *v, u8 vector, bool has_error, u64 error);
 void emu_vcpu_reset(struct emu_vcpu *v, u64 rcx, u32 index, unsigned int gpaw);
+
+/* paging.c */
 void emu_flush_gtlb(struct emu_vcpu *v);
+
+/* decode.c */
 enum emu_result emu_step(struct emu_vcpu *v);
 
 /* apic.c */
