@@ -143,7 +143,7 @@ vm_kernel() {
 	esac
 }
 
-# plan_lines: what is to run; with ALL=1 also what takes too long for each time.
+# plan_lines: what is to run; with ALL=1 the long tests as well.
 plan_lines() {
 	set --
 	[ "${ALL-}" != 1 ] || set -- tests/plan-all
