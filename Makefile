@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # Every target is a script in lab/ that can be run by itself.
 
-export LINUX VM CONFIG TEST BASE ALL DROP CHECK_SINCE
+export LINUX VM CONFIG TEST BASE ALL DROP CHECK_SINCE TOPIC REVISION RFC FROM SIGNOFF
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test tree export kernel shell kselftest check bench clean \
+.PHONY: help run test tree export post kernel shell kselftest check bench clean \
 	setup fetch ready
 
 run: ready		## holes and conversions in a TD, before and after [BASE=1] [VM=tdx|svm|vmx]
@@ -19,6 +19,9 @@ tree: fetch		## build/linux from the base and patches/ [LINUX=TREE|TARBALL] [DRO
 
 export:			## patches/ from the branches of build/linux
 	@lab/export
+
+post: ready		## a topic as mails, with recipients: TOPIC=name [REVISION=N] [RFC=1] [FROM=] [SIGNOFF=1]
+	@lab/post $(TOPIC)
 
 kernel: ready		## the kernel of build/linux [CONFIG=lab|debug|base|tdx|tdxdebug|tdxbase]
 	@lab/kernel $(or $(CONFIG),lab)

@@ -74,7 +74,7 @@ export_to() {
 	printf '%s' "$lines" | format "$linux" base "$1"
 }
 
-# sums DIR: of the patches below it. A folder with a README alone has none.
+# sums DIR: of the patches below it. A folder with README and COVER alone has none.
 sums() {
 	[ -d "$1" ] || return 0
 	sums=$(cd "$1" && find . -name '*.patch') || return
