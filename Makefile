@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Every target is a script in lab/ that can be run by itself.
 
-export LINUX VM CONFIG TEST BASE ALL DROP CHECK_SINCE TOPIC REVISION RFC FROM SIGNOFF
+export LINUX VM CONFIG TEST BASE ALL DROP CHECK_SINCE TOPIC REVISION RFC FROM SIGNOFF ONLY LIST
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -11,7 +11,7 @@ export LINUX VM CONFIG TEST BASE ALL DROP CHECK_SINCE TOPIC REVISION RFC FROM SI
 run: ready		## holes and conversions in a TD, before and after [BASE=1] [VM=tdx|svm|vmx]
 	@lab/demo
 
-test:			## everything CI runs; ends with the sum [ALL=1]
+test:			## everything CI runs; ends with the sum [ALL=1] [ONLY=PATTERN] [LIST=1]
 	@lab/test
 
 tree: fetch		## build/linux from the base and patches/ [LINUX=TREE|TARBALL] [DROP=1]

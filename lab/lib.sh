@@ -8,6 +8,10 @@
 #   note MESSAGE        one line of progress on stdout.
 #   step NAME LOG CMD   runs CMD with its output in LOG, shows that it lives, and
 #                       returns its status; the end of LOG is shown if it failed.
+#   result NAME PASSED FAILED SKIPPED
+#                       a line of the sum, for lab/test.
+#   chosen SUITE TEST [ARGUMENT...]
+#                       whether that is to run: all is, if there is no ONLY.
 #   tree_state DIR [PATH...]
 #                       what a build of these parts of a git tree depends on:
 #                       the commit and all that is not committed.
@@ -24,6 +28,7 @@ cd "$(dirname "$0")/.." || exit
 top=$PWD
 build=${LAB_BUILD:-$top/build}
 logs=$build/log
+results=$build/test-results
 # Clones of the project share what ccache keeps: paths below $build are hashed as seen
 # from the objects, and the one option that names the tree by its whole path is not.
 export CCACHE_BASEDIR="$build" CCACHE_NOHASHDIR=1 CCACHE_IGNOREOPTIONS='-fmacro-prefix-map=*'
@@ -108,6 +113,21 @@ step() {
 			"$step_name" "$step_rc" "${step_log#"$top"/}" >&2
 	fi
 	return "$step_rc"
+}
+
+results_dir() {
+	# A file in earlier states of the lab.
+	[ ! -f "$results" ] || rm "$results"
+	mkdir -p "$results"
+}
+
+result() {
+	results_dir
+	echo "$*" >>"$results/sum"
+}
+
+chosen() {
+	[ -z "${ONLY-}" ] || printf '%s\n' "$*" | grep -qE -e "$ONLY" # pipe: of text
 }
 
 tree_state() {

@@ -9,7 +9,7 @@ export LINUX="$scratch/linux.tar" LAB_PIN="$scratch/pin"
 export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=gmem-exact \
 	GIT_AUTHOR_EMAIL=gmem-exact@localhost GIT_COMMITTER_NAME=gmem-exact \
 	GIT_COMMITTER_EMAIL=gmem-exact@localhost
-unset ALL DROP CHECK_SINCE
+unset ALL DROP CHECK_SINCE ONLY LIST LAB_TOTAL
 tree=$LAB_BUILD/linux
 mkdir -p "$LAB_BUILD" "$LAB_PATCHES"
 cp base/pin "$LAB_PIN"
