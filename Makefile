@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # Every target is a script in lab/ that can be run by itself.
 
-export LINUX VM CONFIG TEST BASE ALL DROP CHECK_SINCE TOPIC REVISION RFC FROM SIGNOFF ONLY LIST
+export LINUX VM CONFIG TEST BASE ALL DROP CHECK_SINCE TOPIC REVISION RFC FROM SIGNOFF ONLY LIST SEED
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test tree export post kernel shell kselftest check bench clean \
+.PHONY: help run test tree export post kernel shell kselftest stress check bench clean \
 	setup fetch ready
 
 run: ready		## holes and conversions in a TD, before and after [BASE=1] [VM=tdx|svm|vmx]
@@ -31,6 +31,9 @@ shell: ready		## a shell in a guest; Ctrl-A X leaves [VM=svm|vmx|tdx] [CONFIG=]
 
 kselftest: ready	## one selftest in a guest, or all: TEST=name [VM=svm|vmx|tdx] [CONFIG=]
 	@lab/kselftest $(TEST)
+
+stress: ready		## random operations on guest_memfd for a while: [SECONDS=1800] [SEED=] [VM=svm|tdx] [CONFIG=]
+	@lab/stress $(or $(SECONDS),1800)
 
 check: ready		## the patches one by one, without a guest [ALL=1] [CHECK_SINCE=COMMIT]
 	@lab/check
