@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# Sourced by the checks that compile: lab/check-compile and lab/check-arm64.
+# Sourced by the checks that compile: lab/check-compile and lab/check-builds.
 
 check=$build/check
 tree=$check/linux
