@@ -26,6 +26,43 @@ base() {
 	tar -cf "$2" -C "$scratch/src" linux
 }
 
+sum() {
+	sum=$(sha256sum <"$1") || return
+	echo "${sum%% *}"
+}
+
+# index ARCHIVE SUITE: of the packages in ARCHIVE/pool, as apt wants it.
+index() {
+	dist=$1/dists/$2
+	mkdir -p "$dist/main/binary-amd64"
+	for f in "$1"/pool/*.deb; do
+		dpkg-deb -f "$f"
+		echo "Filename: pool/${f##*/}"
+		echo "Size: $(stat -c %s "$f")"
+		echo "SHA256: $(sum "$f")"
+		echo
+	done >"$dist/main/binary-amd64/Packages"
+	{
+		printf '%s\n' 'Origin: Debian' "Suite: $2" "Codename: $2" \
+			'Components: main' 'Architectures: amd64' 'SHA256:'
+		(cd "$dist" && f=main/binary-amd64/Packages &&
+			echo " $(sum $f) $(stat -c %s $f) $f")
+	} >"$dist/Release"
+}
+
+# sources LINE...: what the machine's own apt is configured with, after own_apt.
+sources() {
+	rm -rf "$scratch/parts"
+	mkdir "$scratch/parts"
+	printf '%s\n' "$@" >"$scratch/sources.list"
+}
+
+own_apt() {
+	export APT_CONFIG="$scratch/apt.conf"
+	printf 'Dir::Etc::%s "%s";\n' sourcelist "$scratch/sources.list" \
+		sourceparts "$scratch/parts" >"$APT_CONFIG"
+}
+
 on_tree() {
 	git -C "$tree" "$@"
 }
