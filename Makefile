@@ -38,7 +38,7 @@ stress: ready		## random operations on guest_memfd for a while: [SECONDS=1800] [
 check: ready		## the patches one by one, without a guest [ALL=1] [CHECK_SINCE=COMMIT]
 	@lab/check
 
-bench: ready		## counts of the series beside those of the base [BENCH=tdx|svm|insns]
+bench: ready		## counts of the series beside those of the base [BENCH=tdx|svm|insns] [COMPARE=FILE]
 	@bench/run $(BENCH)
 
 clean:			## removes what was built; with ALL=1 the base and build/linux too

@@ -2,7 +2,7 @@
 /*
  * What KVM does to map private memory and to take some of it away, in instructions
  * of the host's kernel: to be run where the TSC counts those (QEMU -icount shift=0).
- * Prints "lab: bench WHAT: INSTRUCTIONS".
+ * Prints figures for bench/figures.
  *
  *	gmem_insns 4k|2m	size of the file's folios
  *
@@ -13,6 +13,7 @@
 #include <linux/falloc.h>
 #include <linux/sizes.h>
 
+#include "figure.h"
 #include "test_util.h"
 #include "kvm_util.h"
 #include "processor.h"
@@ -132,7 +133,7 @@ int main(int argc, char *argv[])
 			t = measure(i, flags, align_ptr_up(shared, SZ_2M));
 			least = min(least, t);
 		}
-		printf("lab: bench %s: %llu\n", steps[i].name, (unsigned long long)least);
+		figure(steps[i].name, "instructions", least);
 	}
 	return 0;
 }

@@ -16,6 +16,7 @@
 #include <linux/falloc.h>
 #include <linux/sizes.h>
 
+#include "../bench/figure.h"
 #include "kvm_util.h"
 #include "processor.h"
 #include "test_util.h"
@@ -321,8 +322,9 @@ static void print_counts(const char *when)
 static void punch(struct kvm_vcpu *vcpu, int fd, const struct hole *hole)
 {
 	char before[NR_LEAVES][MAP_CELLS + 1], after[NR_LEAVES][MAP_CELLS + 1];
-	u64 faults, page, leaf;
+	u64 faults, page, leaf, leaves = count(LEAF_2M) / LEAF_PAGES;
 	struct ucall uc;
+	char name[64];
 
 	printf("\nHole: %s (%llu KiB at 0x%llx)\n", hole->name,
 	       (unsigned long long)hole->nr * PAGE_SIZE / SZ_1K,
@@ -361,6 +363,11 @@ static void punch(struct kvm_vcpu *vcpu, int fd, const struct hole *hole)
 	printf("  guest rereads: %llu faults; wrong bytes: %llu outside of holes, %llu inside\n",
 	       (unsigned long long)faults, (unsigned long long)uc.args[0],
 	       (unsigned long long)uc.args[1]);
+	snprintf(name, sizeof(name), "hole, %s", hole->name);
+	figure(name, "leaves of 2 MiB that are no more",
+	       leaves - count(LEAF_2M) / LEAF_PAGES);
+	figure(name, "faults to reread 16 MiB", faults);
+	figure(name, "wrong bytes", uc.args[0] + uc.args[1]);
 	CHECK(!uc.args[0] && !uc.args[1], "contents");
 	CHECK(faults == hole->nr, "%llu pages were punched",
 	      (unsigned long long)hole->nr);
@@ -406,6 +413,9 @@ int main(void)
 	check_stats(vm);
 	printf("  guest fills it: %llu faults\n", (unsigned long long)faults);
 	print_counts("mapped:");
+	figure("fill 16 MiB", "faults", faults);
+	figure("fill 16 MiB", "leaves of 2 MiB", count(LEAF_2M) / LEAF_PAGES);
+	figure("fill 16 MiB", "leaves of 4 KiB", count(LEAF_4K));
 
 	/* The code that rereads faults, too, the first time. */
 	run_guest(vcpu, &refaults);

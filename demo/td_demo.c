@@ -12,6 +12,7 @@
 
 #include <linux/sizes.h>
 
+#include "../bench/figure.h"
 #include "kvm_util.h"
 #include "processor.h"
 #include "tdx_agent.h"
@@ -54,6 +55,13 @@ static u8 before[DEMO_PAGES], now[DEMO_PAGES];
 struct call {
 	char name[32];
 	u64 count;
+	u64 delta;
+};
+
+/* What make bench compares: those that a hole, a conversion or an ACCEPT may take. */
+static const char * const bench_calls[] = {
+	"MEM.PAGE.AUG", "MEM.SEPT.ADD", "MEM.RANGE.BLOCK", "MEM.TRACK",
+	"MEM.PAGE.DEMOTE", "MEM.PAGE.REMOVE", "PHYMEM.PAGE.WBINVD",
 };
 
 static struct call calls[MAX_CALLS];
@@ -111,6 +119,20 @@ static void read_sept(void)
 	TEST_ASSERT(tds == 1, "%d TDs", tds);
 }
 
+/* For make bench, what count_calls() has counted last. */
+static void figure_calls(const char *name)
+{
+	int i, j;
+
+	for (i = 0; i < ARRAY_SIZE(bench_calls); i++) {
+		/* A call that was never made is not listed: what comes last is empty. */
+		for (j = 0; j < MAX_CALLS - 1 && calls[j].name[0]; j++)
+			if (!strcmp(calls[j].name, bench_calls[i]))
+				break;
+		figure(name, bench_calls[i], calls[j].delta);
+	}
+}
+
 /* What calls[] has changed by, as text. */
 static void count_calls(char *text, size_t size)
 {
@@ -130,10 +152,12 @@ static void count_calls(char *text, size_t size)
 			if (!strcmp(calls[i].name, name))
 				break;
 		strcpy(calls[i].name, name);
+		calls[i].delta = count - calls[i].count;
 		/* Entering the TD is not what a hole or a conversion costs. */
 		if (text && count != calls[i].count && strcmp(name, "VP.ENTER")) {
 			n = snprintf(text + len, size - len, "%s%s %llu",
-				     len ? ", " : "", name, count - calls[i].count);
+				     len ? ", " : "", name,
+				     (unsigned long long)calls[i].delta);
 			TEST_ASSERT(n >= 0 && n < size - len, "More calls than have room");
 			len += n;
 		}
@@ -181,7 +205,8 @@ static void report(const char *how, int nr, const char *when, const u8 *pages)
 	printf("\n");
 }
 
-static void print_counts(const char *when, const u8 *pages)
+/* Returns the number of leaves of 2 MiB. */
+static u64 print_counts(const char *when, const u8 *pages)
 {
 	u64 page, n[4] = {};
 
@@ -191,6 +216,7 @@ static void print_counts(const char *when, const u8 *pages)
 	       when, (unsigned long long)n[LEAF_2M] / LEAF_PAGES,
 	       (unsigned long long)n[LEAF_4K], (unsigned long long)n[GONE],
 	       (unsigned long long)n[PENDING]);
+	return n[LEAF_2M] / LEAF_PAGES;
 }
 
 static u64 faults(struct td_agent *a)
@@ -199,7 +225,7 @@ static u64 faults(struct td_agent *a)
 }
 
 /* The guest rereads all that it still has: an ACCEPT is not among that. */
-static void reread(struct td_agent *a)
+static void reread(struct td_agent *a, const char *name)
 {
 	u64 page, end, nr = 0, faults0 = faults(a);
 
@@ -213,6 +239,7 @@ static void reread(struct td_agent *a)
 	}
 	printf("  guest rereads the %llu pages it has: as written, %llu faults, no ACCEPT\n",
 	       (unsigned long long)nr, (unsigned long long)(faults(a) - faults0));
+	figure(name, "faults to reread the rest", faults(a) - faults0);
 	CHECK(faults(a) == faults0, "faults");
 }
 
@@ -220,7 +247,7 @@ static void take(struct td_agent *a, struct td_mem *mem, bool convert, int nr)
 {
 	const char *how = convert ? "convert" : "punch";
 	const struct piece *p = &pieces[nr];
-	char cells[2][MAP_CELLS + 1], text[512];
+	char cells[2][MAP_CELLS + 1], text[512], name[64];
 	u64 page, leaf, wrong = 0;
 
 	printf("\n%s: %s (%llu KiB at 0x%llx)\n",
@@ -237,9 +264,11 @@ static void take(struct td_agent *a, struct td_mem *mem, bool convert, int nr)
 	memset(taken + p->first, true, p->nr);
 	read_sept();
 
+	snprintf(name, sizeof(name), "%s, %s", convert ? "to shared" : "hole", p->name);
 	print_counts("before:", before);
-	print_counts("after:", now);
+	figure(name, "leaves of 2 MiB left", print_counts("after:", now));
 	printf("  SEAMCALLs: %s\n", text);
+	figure_calls(name);
 	for (page = 0; page < DEMO_PAGES; page++)
 		wrong += taken[page] ? now[page] != GONE :
 				       now[page] != LEAF_4K && now[page] != LEAF_2M;
@@ -256,7 +285,7 @@ static void take(struct td_agent *a, struct td_mem *mem, bool convert, int nr)
 	printf("lab: calls %s %d %llu KiB, %s: %s\n", how, nr,
 	       (unsigned long long)p->nr * PAGE_SIZE / SZ_1K, p->name, text);
 
-	reread(a);
+	reread(a, name);
 }
 
 /* What was taken can be used again: accepted anew, or as shared memory. */
@@ -282,6 +311,7 @@ static void run(bool convert, bool huge)
 {
 	struct td_agent a;
 	struct td_mem mem;
+	const char *name = convert ? "accept 16 MiB, to be converted" : "accept 16 MiB";
 	char text[512];
 	u64 faults0;
 	int i;
@@ -301,10 +331,12 @@ static void run(bool convert, bool huge)
 	printf("  guest accepts it %s: %llu faults; SEAMCALLs: %s\n",
 	       huge ? "2 MiB at a time" : "4 KiB at a time",
 	       (unsigned long long)(faults(&a) - faults0), text);
+	figure(name, "faults", faults(&a) - faults0);
+	figure_calls(name);
 	td_write(&a, 0, DEMO_PAGES, TAG, false);
 	read_sept();
-	print_counts("mapped:", now);
-	reread(&a);
+	figure(name, "leaves of 2 MiB", print_counts("mapped:", now));
+	reread(&a, name);
 
 	for (i = 0; i < ARRAY_SIZE(pieces); i++)
 		take(&a, &mem, convert, i);
