@@ -9,22 +9,22 @@ export LINUX VM VMM CONFIG TEST BASE ALL DROP CHECK_SINCE TOPIC REVISION RFC FRO
 	setup fetch ready
 
 run: ready		## holes and conversions in a TD, before and after [BASE=1] [VM=tdx|svm|vmx] [VMM=qemu]
-	@lab/demo
+	@demo/run
 
 test:			## everything CI runs; ends with the sum [ALL=1] [ONLY=PATTERN] [LIST=1]
 	@lab/test
 
 tree: fetch		## build/linux from the base and patches/ [LINUX=TREE|TARBALL] [DROP=1]
-	@lab/tree $(if $(DROP),drop)
+	@lab/source/tree $(if $(DROP),drop)
 
 export:			## patches/ from the branches of build/linux
-	@lab/export
+	@lab/source/export
 
 post: ready		## a topic as mails, with recipients: TOPIC=name [REVISION=N] [RFC=1] [FROM=] [SIGNOFF=1]
-	@lab/post $(TOPIC)
+	@lab/source/post $(TOPIC)
 
 kernel: ready		## the kernel of build/linux [CONFIG=lab|debug|base|tdx|tdxdebug|tdxbase]
-	@lab/kernel $(or $(CONFIG),lab)
+	@lab/build/kernel $(or $(CONFIG),lab)
 
 shell: ready		## a shell in a guest; Ctrl-A X leaves [VM=svm|vmx|tdx] [CONFIG=]
 	@lab/shell $(or $(VM),svm)
@@ -48,11 +48,11 @@ setup:			## installs missing Debian packages
 	@lab/setup
 
 fetch: setup		## the base
-	@lab/fetch
+	@lab/source/fetch
 
 # Work in build/linux that is not exported yet is built as it is.
 ready: fetch
-	@lab/tree keep
+	@lab/source/tree keep
 
 help:			## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' \

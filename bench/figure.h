@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * How programs of bench/ and demo/ say what they have counted: bench/figures reads it
- * from the console, and lab/boot does not show it.
+ * from the console, and lab/machines/boot does not show it.
  */
 #ifndef BENCH_FIGURE_H
 #define BENCH_FIGURE_H

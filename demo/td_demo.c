@@ -188,7 +188,7 @@ static void draw(char *cells, const u8 *pages)
 		memcpy(cells + MAP_CELLS / 2 - 2, " 2M ", 4);
 }
 
-/* For lab/sept-svg, which finds these lines in the console. */
+/* For demo/sept-svg, which finds these lines in the console. */
 static void report(const char *how, int nr, const char *when, const u8 *pages)
 {
 	u64 page, end;

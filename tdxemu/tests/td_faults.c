@@ -241,7 +241,7 @@ static void write_file(const char *path, const char *text)
 	close(fd);
 }
 
-/* What follows is complaints that are to be expected of this file, see lab/check-console. */
+/* What follows is complaints that are to be expected of this file, see lab/checks/check-console. */
 static void provoke(bool begin)
 {
 	write_file("/dev/kmsg", begin ? "lab: provoked arch/x86/kvm/vmx/tdx.c" :

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-2.0
+# Sourced by the lab's scripts. Leaves the shell at the top of the project.
+#
+#   at_exit COMMAND     is run when the script ends, whatever the reason, the last
+#                       one first and after what step runs has been stopped. The only
+#                       way to add to the EXIT trap.
+#   need_disk [GB]      dies unless there is room for a build.
+#   note MESSAGE        one line of progress on stdout.
+#   step NAME LOG CMD   runs CMD with its output in LOG, shows that it lives, and
+#                       returns its status; the end of LOG is shown if it failed.
+#   result NAME PASSED FAILED SKIPPED
+#                       a line of the sum, for lab/test.
+#   chosen SUITE TEST [ARGUMENT...]
+#                       whether that is to run: all is, if there is no ONLY.
+#   tree_state DIR [PATH...]
+#                       what a build of these parts of a git tree depends on:
+#                       the commit and all that is not committed.
+#   tests_of CONFIG     the selftests that go with a kernel (lab/build/kselftest-build).
+#   vm_check VM         dies unless there is such a VM.
+#   machine_script VM   what starts it.
+#   vm_kernel VM CONFIG the kernel of that configuration for the VM.
+
+# Wherever the script is: a sourced file cannot ask for its own name.
+top=$(cd "$(dirname "$0")" && until [ -f lab/lib/lib.sh ]; do cd ..; done && pwd)
+. "$top/lab/lib/usage.sh"
+case ${LAB_BUILD-} in
+'' | /*) ;;
+*) export LAB_BUILD="$PWD/$LAB_BUILD" ;;
+esac
+cd "$top" || exit
+build=${LAB_BUILD:-$top/build}
+logs=$build/log
+results=$build/test-results
+# Clones of the project share what ccache keeps: paths below $build are hashed as seen
+# from the objects, and the one option that names the tree by its whole path is not.
+export CCACHE_BASEDIR="$build" CCACHE_NOHASHDIR=1 CCACHE_IGNOREOPTIONS='-fmacro-prefix-map=*'
+step_pid=
+nl='
+'
+
+# make clean removes all of it, so it is never a directory with things of others.
+if [ -n "${LAB_BUILD-}" ] && [ ! -e "$build/.lab" ]; then
+	[ -z "$(ls -A "$build" 2>/dev/null)" ] ||
+		die "LAB_BUILD=$build has other files: name a directory that is new or empty"
+	mkdir -p "$build"
+	: >"$build/.lab"
+fi
+mkdir -p "$logs"
+
+# The tree, two kernels, and the selftests need about 8 GB, one more kernel with a
+# tree of its own less than 3.
+need_disk() {
+	free=$(df -Pk "$build")
+	free=$(printf '%s\n' "$free" | awk 'NR == 2 { print int($4 / 1000000) }')
+	[ "$free" -ge "${1:-8}" ] ||
+		die "only $free GB of disk free, ${1:-8} needed: free some, or point LAB_BUILD at a larger disk"
+}
+
+note() {
+	printf '%s\n' "$*"
+}
+
+# A step runs in a session of its own, so that one signal ends all of it.
+step_stop() {
+	if [ -n "$step_pid" ]; then
+		kill -s TERM -- "-$step_pid" 2>/dev/null || :
+		wait "$step_pid" 2>/dev/null || :
+		step_pid=
+	fi
+}
+
+at_exit_commands=
+at_exit() {
+	at_exit_commands="$1$nl$at_exit_commands"
+}
+
+# All of it is done, also if some of it fails.
+at_exit_run() {
+	at_exit_rc=$?
+	set +e
+	step_stop
+	eval "$at_exit_commands"
+	exit "$at_exit_rc"
+}
+trap at_exit_run EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+step() {
+	step_name=$1 step_log=$2
+	shift 2
+	step_t0=$(date +%s)
+	note "$step_name (log: ${step_log#"$top"/})"
+	setsid "$@" >"$step_log" 2>&1 </dev/null &
+	step_pid=$!
+	if [ -t 1 ]; then tick=1; else tick=60; fi
+	step_n=0
+	while kill -0 "$step_pid" 2>/dev/null; do
+		sleep 0.2
+		step_n=$((step_n + 1))
+		[ $((step_n % (tick * 5))) -eq 0 ] || continue
+		if [ -t 1 ]; then
+			printf '\r  %ds ' $(($(date +%s) - step_t0))
+		else
+			note "  $step_name: $(($(date +%s) - step_t0))s"
+		fi
+	done
+	step_rc=0
+	wait "$step_pid" || step_rc=$?
+	step_pid=
+	[ ! -t 1 ] || printf '\r'
+	if [ "$step_rc" -ne 0 ]; then
+		tail -n 20 "$step_log" >&2
+		printf '%s failed (status %d), all of its output: %s\n' \
+			"$step_name" "$step_rc" "${step_log#"$top"/}" >&2
+	fi
+	return "$step_rc"
+}
+
+results_dir() {
+	# A file in earlier states of the lab.
+	[ ! -f "$results" ] || rm "$results"
+	mkdir -p "$results"
+}
+
+result() {
+	results_dir
+	echo "$*" >>"$results/sum"
+}
+
+chosen() {
+	[ -z "${ONLY-}" ] || printf '%s\n' "$*" | grep -qE -e "$ONLY" # pipe: of text
+}
+
+tree_state() {
+	tree_dir=$1
+	shift
+	git -C "$tree_dir" rev-parse 'HEAD^{tree}' || return
+	git -C "$tree_dir" diff HEAD -- "$@" || return
+	# Not --exclude-standard: Debian's .gitignore hides every new file. A name
+	# with a line feed in it comes in quotes, and sha256sum then fails.
+	tree_new=$(git -C "$tree_dir" -c core.quotePath=false ls-files -o -x '*.pyc' -x '.#*' -- "$@") ||
+		return
+	[ -z "$tree_new" ] || printf '%s\n' "$tree_new" | (cd "$tree_dir" && xargs -d '\n' sha256sum)
+}
+
+tests_of() {
+	case $1 in base | testonly) echo "$1" ;; *) echo series ;; esac
+}
+
+vm_check() {
+	case $1 in
+	svm | vmx | tdx) ;;
+	*) die "unknown VM '$1': svm (QEMU), vmx (Bochs) or tdx (Bochs with the software TDX module)" ;;
+	esac
+}
+
+machine_script() {
+	case $1 in
+	svm) echo lab/machines/qemu-svm ;;
+	*) echo "lab/machines/bochs-$1" ;;
+	esac
+}
+
+vm_kernel() {
+	case $1-$2 in
+	tdx-lab) echo tdx ;;
+	tdx-debug) echo tdxdebug ;;
+	tdx-base) echo tdxbase ;;
+	tdx-*) die "no kernel '$2' with the software TDX module: CONFIG=lab, debug or base" ;;
+	*) echo "$2" ;;
+	esac
+}
+
+# plan_lines: what is to run; with ALL=1 the long tests as well.
+plan_lines() {
+	set --
+	[ "${ALL-}" != 1 ] || set -- tests/plan-all
+	grep -h -v -e '^#' -e '^$' tests/plan "$@"
+}

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0
+# Read in tools/testing/selftests/kvm, after the selftests are built: the
+# programs of DEMO and BENCH are built like a selftest, with its flags and library,
+# and so is td_faults of TDXEMU. The others of TDXEMU are built by themselves: their
+# guests are functions of theirs, which may use neither SSE nor a red zone, nor wait at
+# a landing pad. bochs/TEST is the selftest TEST as Bochs can run it.
+
+include Makefile
+
+# The base's library knows nothing of TDs.
+NEED_TDS := $(if $(wildcard lib/x86/tdx_agent.c),,%/td_demo.c %/td_faults.c)
+DEMO_SRCS := $(filter-out $(NEED_TDS),$(wildcard $(DEMO)/*.c))
+DEMOS := $(patsubst $(DEMO)/%.c,$(OUTPUT)/demo/%,$(DEMO_SRCS))
+BENCHES := $(patsubst $(BENCH)/%.c,$(OUTPUT)/bench/%,$(wildcard $(BENCH)/*.c))
+
+TDX_SRCS := $(filter-out $(NEED_TDS),$(wildcard $(TDXEMU)/td_*.c))
+TDX_TESTS := $(TDX_SRCS:$(TDXEMU)/%.c=$(OUTPUT)/tdxemu/%)
+TDX_CFLAGS := -O2 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -no-pie \
+	-fno-stack-protector -fcf-protection=none -mno-red-zone -pthread
+
+HERE := $(dir $(lastword $(filter %/programs.mk,$(MAKEFILE_LIST))))
+BOCHS_TESTS := $(OUTPUT)/bochs/set_memory_region_test
+
+.PHONY: demo
+demo: $(DEMOS) $(BENCHES) $(TDX_TESTS) $(BOCHS_TESTS)
+
+$(OUTPUT)/bochs/%: $(OUTPUT)/%.o $(HERE)bochs_if.c $(LIBKVM_OBJS)
+	mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) -Wl,--wrap=ioctl $^ $(LDLIBS) -o $@
+
+$(OUTPUT)/tdxemu/%: $(TDXEMU)/%.c
+	mkdir -p $(@D)
+	$(CC) $(TDX_CFLAGS) $(KHDR_INCLUDES) $(LDFLAGS) $< -o $@
+
+$(OUTPUT)/tdxemu/td_faults: $(TDXEMU)/td_faults.c $(LIBKVM_OBJS)
+	mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) $(TARGET_ARCH) $< $(LIBKVM_OBJS) $(LDLIBS) -o $@
+
+$(OUTPUT)/demo/%: $(DEMO)/%.c $(LIBKVM_OBJS)
+	$(CC) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) $(TARGET_ARCH) $< $(LIBKVM_OBJS) $(LDLIBS) -o $@
+
+$(OUTPUT)/bench/%: $(BENCH)/%.c $(LIBKVM_OBJS)
+	$(CC) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) $(TARGET_ARCH) $< $(LIBKVM_OBJS) $(LDLIBS) -o $@
+
+-include $(DEMOS:=.d) $(BENCHES:=.d)
