@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 # Every target is a script in lab/ that can be run by itself.
 
-export LINUX VM VMM CONFIG TEST BASE ALL DROP CHECK_SINCE TOPIC REVISION RFC FROM SIGNOFF ONLY LIST SEED
+export LINUX MACHINE VM VMM CONFIG TEST BASE ALL DROP CHECK_SINCE TOPIC REVISION RFC FROM SIGNOFF ONLY LIST SEED
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help run test tree export post kernel shell kselftest stress check bench clean \
 	setup fetch ready
 
-run: ready		## holes and conversions in a TD, before and after [BASE=1] [VM=tdx|svm|vmx] [VMM=qemu]
+run: ready		## holes and conversions in a TD, before and after [BASE=1] [MACHINE=bochs-tdx|qemu-svm|bochs-vmx] [VMM=qemu]
 	@demo/run
 
 test:			## everything CI runs; ends with the sum [ALL=1] [ONLY=PATTERN] [LIST=1]
@@ -23,19 +23,19 @@ export:			## patches/ from the branches of build/linux
 post: ready		## a topic as mails, with recipients: TOPIC=name [REVISION=N] [RFC=1] [FROM=] [SIGNOFF=1]
 	@lab/source/post $(TOPIC)
 
-kernel: ready		## the kernel of build/linux [CONFIG=lab|debug|base|tdx|tdxdebug|tdxbase]
-	@lab/build/kernel $(or $(CONFIG),lab)
+kernel: ready		## the kernel of build/linux [CONFIG=fast|debug|base|tdx|tdxdebug|tdxbase]
+	@lab/build/kernel $(or $(CONFIG),fast)
 
-shell: ready		## a shell in a guest; Ctrl-A X leaves [VM=svm|vmx|tdx] [CONFIG=]
-	@lab/shell $(or $(VM),svm)
+shell: ready		## a shell in a machine; Ctrl-A X leaves [MACHINE=qemu-svm|bochs-vmx|bochs-tdx] [CONFIG=]
+	@lab/shell
 
-kselftest: ready	## one selftest in a guest, or all: TEST=name [VM=svm|vmx|tdx] [CONFIG=]
+kselftest: ready	## one selftest in a machine, or all: TEST=name [MACHINE=qemu-svm|bochs-vmx|bochs-tdx] [CONFIG=]
 	@lab/kselftest $(TEST)
 
-stress: ready		## random operations on guest_memfd for a while: [SECONDS=1800] [SEED=] [VM=svm|tdx] [CONFIG=]
+stress: ready		## random operations on guest_memfd for a while: [SECONDS=1800] [SEED=] [MACHINE=qemu-svm|bochs-tdx] [CONFIG=]
 	@lab/stress $(or $(SECONDS),1800)
 
-check: ready		## the patches one by one, without a guest [ALL=1] [CHECK_SINCE=COMMIT]
+check: ready		## the patches one by one, without running a kernel [ALL=1] [CHECK_SINCE=COMMIT]
 	@lab/check
 
 bench: ready		## counts of the series beside those of the base [BENCH=tdx|svm|insns] [COMPARE=FILE]

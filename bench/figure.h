@@ -16,7 +16,7 @@
  */
 static inline void figure(const char *name, const char *unit, unsigned long long value)
 {
-	printf("lab: figure\t%s\t%s\t%llu\n", name, unit, value);
+	printf("report: figure\t%s\t%s\t%llu\n", name, unit, value);
 }
 
 /**
@@ -29,7 +29,7 @@ static inline void figure(const char *name, const char *unit, unsigned long long
 static inline void figure_at(const char *name, unsigned long long x, const char *unit,
 			     unsigned long long value)
 {
-	printf("lab: figure\t%s\t%s\t%llu\t%llu\n", name, unit, value, x);
+	printf("report: figure\t%s\t%s\t%llu\t%llu\n", name, unit, value, x);
 }
 
 #endif /* BENCH_FIGURE_H */

@@ -24,7 +24,7 @@ function text(x, y, s, style) {
 	body = body sprintf("<text x=\"%.1f\" y=\"%.1f\" %s>%s</text>\n", x, y, style, s)
 }
 
-$1 == "lab:" && $2 == "map" && $3 == how {
+$1 == "report:" && $2 == "map" && $3 == how {
 	x = left + ($5 == "after" ? 512 * px + gap : 0)
 	y = 60 + $4 * panel + 26 + $6 * row
 	top = $4 > top ? $4 : top
@@ -47,9 +47,9 @@ $1 == "lab:" && $2 == "map" && $3 == how {
 	seen = 1
 }
 
-$1 == "lab:" && $2 == "calls" && $3 == how {
+$1 == "report:" && $2 == "calls" && $3 == how {
 	s = $0
-	sub(/^lab: calls [a-z]+ [0-9]+ /, "", s)
+	sub(/^report: calls [a-z]+ [0-9]+ /, "", s)
 	name = s
 	sub(/: .*/, "", name)
 	sub(/^[^:]*: /, "", s)

@@ -195,7 +195,7 @@ static void report(const char *how, int nr, const char *when, const u8 *pages)
 
 	for (page = 0; page < DEMO_PAGES; page = end) {
 		if (!(page % LEAF_PAGES))
-			printf("%slab: map %s %d %s %llu", page ? "\n" : "", how, nr,
+			printf("%sreport: map %s %d %s %llu", page ? "\n" : "", how, nr,
 			       when, (unsigned long long)page / LEAF_PAGES);
 		for (end = page + 1; end % LEAF_PAGES && pages[end] == pages[page];)
 			end++;
@@ -282,7 +282,7 @@ static void take(struct td_agent *a, struct td_mem *mem, bool convert, int nr)
 	}
 	report(how, nr, "before", before);
 	report(how, nr, "after", now);
-	printf("lab: calls %s %d %llu KiB, %s: %s\n", how, nr,
+	printf("report: calls %s %d %llu KiB, %s: %s\n", how, nr,
 	       (unsigned long long)p->nr * PAGE_SIZE / SZ_1K, p->name, text);
 
 	reread(a, name);

@@ -16,9 +16,14 @@
 #                       what a build of these parts of a git tree depends on:
 #                       the commit and all that is not committed.
 #   tests_of CONFIG     the selftests that go with a kernel (lab/build/kselftest-build).
-#   vm_check VM         dies unless there is such a VM.
-#   machine_script VM   what starts it.
-#   vm_kernel VM CONFIG the kernel of that configuration for the VM.
+#   machine_chosen DEFAULT
+#                       sets machine and config to MACHINE and CONFIG, or to DEFAULT
+#                       and fast. What they were called before is taken, with a warning.
+#   machine_named NAME CONFIG
+#                       the same, of these.
+#   machine_check NAME  dies unless there is such a machine.
+#   machine_kernel MACHINE CONFIG
+#                       the kernel of that configuration for the machine.
 
 # Wherever the script is: a sourced file cannot ask for its own name.
 top=$(cd "$(dirname "$0")" && until [ -f lab/lib/lib.sh ]; do cd ..; done && pwd)
@@ -148,26 +153,42 @@ tests_of() {
 	case $1 in base | testonly) echo "$1" ;; *) echo series ;; esac
 }
 
-vm_check() {
+renamed() {
+	printf '%s: WARNING: %s is now %s\n' "${0##*/}" "$1" "$2" >&2
+}
+
+machine_chosen() {
+	[ -z "${VM-}" ] || [ -n "${MACHINE-}" ] || renamed VM= MACHINE=
+	machine_named "${MACHINE:-${VM:-$1}}" "${CONFIG:-fast}"
+}
+
+machine_named() {
+	machine=$1 config=$2
+	case $machine in
+	svm) machine=qemu-svm ;;
+	vmx | tdx) machine=bochs-$machine ;;
+	esac
+	[ "$machine" = "$1" ] || renamed "machine $1" "$machine"
+	[ "$config" != lab ] || {
+		config=fast
+		renamed "configuration lab" fast
+	}
+	machine_check "$machine"
+}
+
+machine_check() {
 	case $1 in
-	svm | vmx | tdx) ;;
-	*) die "unknown VM '$1': svm (QEMU), vmx (Bochs) or tdx (Bochs with the software TDX module)" ;;
+	qemu-svm | bochs-vmx | bochs-tdx) ;;
+	*) die "unknown machine '$1': qemu-svm, bochs-vmx or bochs-tdx (the software TDX module)" ;;
 	esac
 }
 
-machine_script() {
-	case $1 in
-	svm) echo lab/machines/qemu-svm ;;
-	*) echo "lab/machines/bochs-$1" ;;
-	esac
-}
-
-vm_kernel() {
+machine_kernel() {
 	case $1-$2 in
-	tdx-lab) echo tdx ;;
-	tdx-debug) echo tdxdebug ;;
-	tdx-base) echo tdxbase ;;
-	tdx-*) die "no kernel '$2' with the software TDX module: CONFIG=lab, debug or base" ;;
+	bochs-tdx-fast) echo tdx ;;
+	bochs-tdx-debug) echo tdxdebug ;;
+	bochs-tdx-base) echo tdxbase ;;
+	bochs-tdx-*) die "no kernel '$2' with the software TDX module: CONFIG=fast, debug or base" ;;
 	*) echo "$2" ;;
 	esac
 }

@@ -9,16 +9,16 @@ function row(name, cells,	m) {
 	printf "\n"
 }
 
-/^lab: mode .* ends with / { status[modes] = $NF; next }
-/^lab: mode / { mode[++modes] = $3; accepts = 0; next }
+/^report: mode .* ends with / { status[modes] = $NF; next }
+/^report: mode / { mode[++modes] = $3; accepts = 0; next }
 /^ok / { passed[modes]++ }
 /^not ok / { failed[modes]++ }
 /^1\.\./ { planned[modes] = substr($0, 4) }
 /^# accepted: / && !accepts++ { first_2m[modes] = $3; first_4k[modes] = $7 }
 /^# accepted: / { all_2m[modes] += $3; all_4k[modes] += $7 }
 /^# MapGPA to be retried: / { retried[modes] = $NF }
-/^lab: violations / { violations[modes] = $3 }
-/^lab: calls / && $3 ~ /^MEM[.](PAGE[.](AUG|DEMOTE|REMOVE)|RANGE[.]BLOCK|TRACK)$/ {
+/^report: violations / { violations[modes] = $3 }
+/^report: calls / && $3 ~ /^MEM[.](PAGE[.](AUG|DEMOTE|REMOVE)|RANGE[.]BLOCK|TRACK)$/ {
 	if (!($3 in seen)) {
 		seen[$3] = 1
 		call[++calls] = $3

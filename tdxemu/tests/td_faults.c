@@ -244,8 +244,8 @@ static void write_file(const char *path, const char *text)
 /* What follows is complaints that are to be expected of this file, see lab/checks/check-console. */
 static void provoke(bool begin)
 {
-	write_file("/dev/kmsg", begin ? "lab: provoked arch/x86/kvm/vmx/tdx.c" :
-					"lab: provoked no more");
+	write_file("/dev/kmsg", begin ? "report: provoked arch/x86/kvm/vmx/tdx.c" :
+					"report: provoked no more");
 }
 
 static void inject(const struct fault_case *c, u64 leaf)
