@@ -1,18 +1,44 @@
 # SPDX-License-Identifier: GPL-2.0
-# Sourced by checks and tests that print TAP. tap_run counts it.
+# Sourced by checks and tests that print TAP. tap_run counts it; prove -e '' SCRIPT reads
+# it as well. The plan comes last, so that a script that ended early has none.
+
+tap_n=0
 
 ok() {
+	tap_n=$((tap_n + 1))
 	echo "ok - $1"
 }
 
 # not_ok NAME [FILE]: FILE says why.
 not_ok() {
+	tap_n=$((tap_n + 1))
 	echo "not ok - $1"
 	[ ! -s "${2-}" ] || sed 's/^/#   /; 20q' "$2"
 }
 
 skip() {
+	tap_n=$((tap_n + 1))
 	echo "ok - $1 # SKIP $2"
+}
+
+# tap_of FILE: results that are in there already, without their numbers.
+tap_of() {
+	tap_more=$(sed -n 's/^\(ok\|not ok\) \([0-9]* \)*- /\1 - /p; /^#/p' "$1")
+	tap_n=$((tap_n + $(printf '%s\n' "$tap_more" | grep -c '^\(not \)\{0,1\}ok ' || :))) # pipe: of text
+	printf '%s\n' "$tap_more"
+}
+
+# tap_end: the plan, and the end of the script. Nothing that fails keeps it from it.
+tap_end() {
+	echo "1..$tap_n"
+	exit 0
+}
+
+# tap_whole FILE: whether it has a plan, and as many results.
+tap_whole() {
+	awk '/^(not )?ok / { n++ }
+		/^1\.\./ { plan = substr($0, 4) }
+		END { exit plan == "" || plan + 0 != n + 0 }' "$1"
 }
 
 # verdict NAME COMMAND...: quiet when it succeeds.
@@ -31,11 +57,12 @@ verdict() {
 # tap_show: TAP as it comes, on a terminal in colour.
 tap_show() {
 	if [ ! -t 1 ] || [ -n "${NO_COLOR-}" ]; then
-		cat
+		sed -u '/^1\.\./d'
 		return
 	fi
 	tap_esc=$(printf '\033')
-	sed -u "s/^\(([0-9/]*) \)\{0,1\}\(ok .*# SKIP.*\)/\1${tap_esc}[33m\2${tap_esc}[m/
+	sed -u "/^1\.\./d
+		s/^\(([0-9/]*) \)\{0,1\}\(ok .*# SKIP.*\)/\1${tap_esc}[33m\2${tap_esc}[m/
 		t
 		s/^\(([0-9/]*) \)\{0,1\}\(ok \)/\1${tap_esc}[32m\2${tap_esc}[m/
 		s/^\(([0-9/]*) \)\{0,1\}\(not ok .*\)/\1${tap_esc}[31m\2${tap_esc}[m/"
@@ -69,9 +96,11 @@ tap_run() {
 	: >"$tap_log"
 	results_dir
 	for tap_script in $tap_scripts; do
-		# pipe: its failure is said in the pipe.
-		{ "$tap_script" || echo "not ok - $tap_script came to its end"; } |
-			tee -a "$tap_log" | tap_show
+		# pipe: a script that fails has no plan.
+		"$tap_script" | tee "$tap_log.one" | tap_show
+		tap_whole "$tap_log.one" ||
+			echo "not ok - $tap_script came to its end" | tee -a "$tap_log.one" | tap_show
+		sed '/^1\.\./d' "$tap_log.one" >>"$tap_log"
 		[ -z "${LAB_TOTAL-}" ] ||
 			note "# $(tap_done "$tap_suite" "$tap_script")$tap_suite: ${tap_script##*/} has ended"
 	done
