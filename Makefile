@@ -53,6 +53,7 @@ fetch: setup		## the base
 # Work in build/linux that is not exported yet is built as it is.
 ready: fetch
 	@lab/source/tree keep
+	@lab/machines/setup-qemu-svm
 
 help:			## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' \
