@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Stands in for the SEAMCALL instruction: the three functions of seamcall.S, and
- * TDH.VP.ENTER, which interprets the TD's code.
+ * TDH.VP.ENTER, which lets an engine execute the TD's code.
  *
  * As with the real module, a call never sleeps and every lock in it is tried,
  * never waited for.
@@ -20,9 +20,6 @@
 #include "vmx/tdx.h"
 #include "../../seamcall_internal.h"
 #include "../../tdx.h"
-
-/* A TD runs this many instructions between two looks at the host's interrupts. */
-#define POLL_EVERY	8
 
 /*
  * Interrupts stay pending in the local APIC, so that they are taken when KVM
@@ -171,33 +168,15 @@ enum emu_result emu_tdcall(struct emu_vcpu *v)
 	return EMU_DEAD;
 }
 
-static u64 interpret(struct emu_vcpu *v)
+/* It went wrong in this equipment, or where a CPU would shut down. */
+static u64 fatal(struct emu_vcpu *v, enum emu_result r)
 {
-	enum emu_result r;
-	unsigned int n;
-
-	for (n = 0; ; n++) {
-		if (!(n % POLL_EVERY) && emu_host_interrupt()) {
-			memset(&v->exit, 0, sizeof(v->exit));
-			return EXIT_REASON_OTHER_SMI;
-		}
-		if (!(n % POLL_EVERY) && tdxemu_take_nmi(v->vp))
-			v->nmi = true;
-		r = emu_irq_deliver(v);
-		if (r == EMU_OK)
-			r = emu_step(v);
-		if (r == EMU_EXIT || r == EMU_REPEAT)
-			return v->exit_reason;
-		if (r != EMU_OK) {
-			if (r != EMU_DEAD)
-				snprintf(v->why, sizeof(v->why),
-					 "an event cannot be delivered (%d) at rip 0x%llx",
-					 r, v->rip);
-			pr_err("tdxemu: the TD dies: %s\n", v->why);
-			memset(&v->exit, 0, sizeof(v->exit));
-			return TDX_NON_RECOVERABLE_TD;
-		}
-	}
+	if (r != EMU_DEAD)
+		snprintf(v->why, sizeof(v->why),
+			 "an event cannot be delivered (%d) at rip 0x%llx", r, v->rip);
+	pr_err("tdxemu: the TD dies: %s\n", v->why);
+	memset(&v->exit, 0, sizeof(v->exit));
+	return TDX_NON_RECOVERABLE_TD;
 }
 
 /**
@@ -211,13 +190,15 @@ u64 emu_run(struct tdxemu_vp *vp, struct tdxemu_args *args)
 {
 	struct emu_vcpu *v = tdxemu_vp_priv(vp);
 	u64 before = v->instructions, status, field;
+	enum emu_result r;
 
 	tdxemu_vmcall_resume(vp, v->regs, args);
 	if (tdxemu_vp_field(vp, TDXEMU_F_POSTED_INTR_DESC, &field) && field)
 		v->pi = __va(field);
 	emu_irq_pending(v);
 	emu_flush_gtlb(v);
-	status = interpret(v);
+	r = emu_engine->enter(v);
+	status = r == EMU_EXIT || r == EMU_REPEAT ? v->exit_reason : fatal(v, r);
 	*args = v->exit;
 	this_cpu_add(instructions, v->instructions - before);
 	return status;

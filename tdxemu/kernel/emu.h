@@ -103,6 +103,35 @@ static inline u64 emu_shared_bit(struct emu_vcpu *v)
 	return BIT_ULL(v->gpaw - 1);
 }
 
+/**
+ * struct emu_engine - what executes the instructions of TDs
+ * @name: value of the kernel parameter tdxemu_engine=
+ * @init: make ready for TDs, once, before the first; 0 or an errno, after which no TD's
+ *	vCPU can be initialised. May sleep. Optional.
+ * @vcpu_init: a vCPU is initialised, its state is that of reset. Does not sleep; false:
+ *	no memory. Optional.
+ * @vcpu_free: it goes, and is not running. Optional.
+ * @enter: execute the TD until it leaves, interrupts off, on the CPU that the vCPU is
+ *	associated with. The state is in struct emu_vcpu before and after. EMU_EXIT or
+ *	EMU_REPEAT with the outputs of TDH.VP.ENTER there; anything else is fatal to the TD.
+ *	Leaves for each interrupt of the host, so that an IPI is all that a kick takes.
+ */
+struct emu_engine {
+	const char *name;
+	int (*init)(void);
+	bool (*vcpu_init)(struct emu_vcpu *v);
+	void (*vcpu_free)(struct emu_vcpu *v);
+	enum emu_result (*enter)(struct emu_vcpu *v);
+};
+
+/* engine.c */
+extern const struct emu_engine *emu_engine;
+bool emu_engine_ready(void);
+
+/* interp.c */
+extern const struct emu_engine emu_interp;
+enum emu_result emu_leave(struct emu_vcpu *v, u64 reason);
+
 /* events.c */
 enum emu_result emu_deliver(struct emu_vcpu *v, u8 vector, bool has_error, u64 error);
 void emu_vcpu_reset(struct emu_vcpu *v, u64 rcx, u32 index, unsigned int gpaw);

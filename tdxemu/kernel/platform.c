@@ -112,11 +112,18 @@ static void platform_violation(const struct tdxemu_violation *v)
 
 static bool platform_vp_init(struct tdxemu_vp *vp, const struct tdxemu_vp_init *init)
 {
-	struct emu_vcpu *v = kzalloc(sizeof(*v), GFP_ATOMIC);
+	struct emu_vcpu *v;
 
+	if (!emu_engine_ready())
+		return false;
+	v = kzalloc(sizeof(*v), GFP_ATOMIC);
 	if (!v)
 		return false;
 	emu_vcpu_reset(v, init->rcx, init->index, init->gpaw);
+	if (emu_engine->vcpu_init && !emu_engine->vcpu_init(v)) {
+		kfree(v);
+		return false;
+	}
 	v->vp = vp;
 	v->td = tdxemu_vp_td(vp);
 	v->sept_ve_disable = init->sept_ve_disable;
@@ -126,7 +133,11 @@ static bool platform_vp_init(struct tdxemu_vp *vp, const struct tdxemu_vp_init *
 
 static void platform_vp_free(struct tdxemu_vp *vp)
 {
-	kfree(tdxemu_vp_priv(vp));
+	struct emu_vcpu *v = tdxemu_vp_priv(vp);
+
+	if (v && emu_engine->vcpu_free)
+		emu_engine->vcpu_free(v);
+	kfree(v);
 	tdxemu_vp_set_priv(vp, NULL);
 }
 
@@ -301,6 +312,7 @@ static int counters_show(struct seq_file *m, void *unused)
 	for (i = 0; !tdxemu_count_status(i, &leaf, &status, &count); i++)
 		seq_printf(m, "%s %s %016llx %llu\n", tdxemu_leaf_name(leaf),
 			   tdxemu_status_name(status), status, count);
+	seq_printf(m, "engine %s\n", emu_engine->name);
 	seq_printf(m, "instructions %llu\n", emu_instructions());
 	return 0;
 }
