@@ -452,7 +452,7 @@ void tlb_drop(struct tdxemu_vp *vp);
 void tlb_stale(struct call *c, struct tdxemu_td *td, u64 hpa, unsigned int level);
 bool tlb_lookup(struct tdxemu_vp *vp, u64 gpa, unsigned int access,
 		struct tdxemu_access *a);
-void tlb_insert(struct tdxemu_vp *vp, u64 gpa, u64 hpa, unsigned int level);
+void tlb_insert(struct tdxemu_vp *vp, u64 gpa, unsigned int level, struct tdxemu_access *a);
 
 /* oracle.c */
 void oracle_before(struct call *c);

@@ -65,7 +65,7 @@ enum tdxemu_access_result tdxemu_access(struct tdxemu_vp *vp, u64 gpa,
 		a->level = r.level;
 		a->hpa = (r.e & E_ADDR) | (gpa & (level_size(r.level) - 1));
 		check_owner(td, gpa, r.e & E_ADDR, r.level);
-		tlb_insert(vp, gpa, a->hpa, r.level);
+		tlb_insert(vp, gpa, r.level, a);
 		return TDXEMU_OK;
 	case S_PENDING:
 		if (!pending_ve_off(td))

@@ -248,6 +248,9 @@ struct tdxemu_access {
 	u64 gpa;	/* page of the fault */
 	u64 status;
 	unsigned int level;	/* of the mapping that was used */
+	bool evicted;		/* the TLB model has lost a translation for this one: */
+	unsigned int evicted_level;	/* 0: 4 KiB, 1: 2 MiB */
+	u64 evicted_gpa;
 };
 
 enum tdxemu_access_result tdxemu_access(struct tdxemu_vp *vp, u64 gpa,

@@ -119,16 +119,21 @@ bool tlb_lookup(struct tdxemu_vp *vp, u64 gpa, unsigned int access,
 	return hit;
 }
 
-void tlb_insert(struct tdxemu_vp *vp, u64 gpa, u64 hpa, unsigned int level)
+/* Where is in @a; what had to make room will be. */
+void tlb_insert(struct tdxemu_vp *vp, u64 gpa, unsigned int level, struct tdxemu_access *a)
 {
 	/* A 1 GiB page is cached as 2 MiB: real hardware may do that. */
 	u64 size = level ? level_size(1) : PAGE;
 	struct tlb_entry *t = tlb_slot(vp, gpa, level);
 	unsigned long flags = core_lock();
 
-	if (t->tag & TLB_VALID)
+	if (t->tag & TLB_VALID) {
 		vp->tlb_generation++;
+		a->evicted = true;
+		a->evicted_gpa = t->tag & GPA_MASK;
+		a->evicted_level = level ? 1 : 0;
+	}
 	t->tag = (gpa & ~(size - 1)) | 7 | TLB_VALID;
-	t->hpa = hpa & ~(size - 1);
+	t->hpa = a->hpa & ~(size - 1);
 	core_unlock(flags);
 }

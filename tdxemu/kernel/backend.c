@@ -67,6 +67,41 @@ u64 emu_tsc(struct emu_vcpu *v)
 }
 
 /**
+ * emu_map_private() - what the module says of a private guest physical address
+ * @v: the vCPU
+ * @gpa: the address, without the shared bit
+ * @access: TDXEMU_READ, TDXEMU_WRITE and TDXEMU_EXEC
+ * @gla: the linear address, for #VE
+ * @a: with EMU_OK, where it is
+ *
+ * Return: EMU_OK; EMU_EXIT or EMU_VE if it cannot be reached.
+ */
+enum emu_result emu_map_private(struct emu_vcpu *v, u64 gpa, unsigned int access,
+				u64 gla, struct tdxemu_access *a)
+{
+	enum tdxemu_access_result r = tdxemu_access(v->vp, gpa, access, a);
+
+	if (a->evicted && emu_engine->evicted)
+		emu_engine->evicted(v, a->evicted_gpa, a->evicted_level);
+	switch (r) {
+	case TDXEMU_OK:
+		return EMU_OK;
+	case TDXEMU_VE:
+		v->new_ve = (struct emu_ve_info) {
+			.reason = EXIT_REASON_EPT_VIOLATION,
+			.qualification = a->qual, .gla = gla, .gpa = a->gpa,
+		};
+		return EMU_VE;
+	case TDXEMU_EXIT:
+		return emu_ept_exit(v, a->gpa, a->qual, a->ext);
+	default:
+		/* The walk of the guest's page tables has looked at the width. */
+		snprintf(v->why, sizeof(v->why), "gpa 0x%llx is too wide", gpa);
+		return EMU_DEAD;
+	}
+}
+
+/**
  * emu_map() - where the host has a guest physical address
  * @v: the vCPU
  * @gpa: the address, with the shared bit if it is shared
@@ -80,26 +115,14 @@ enum emu_result emu_map(struct emu_vcpu *v, u64 gpa, unsigned int access,
 			u64 gla, void **hva)
 {
 	struct tdxemu_access a;
+	enum emu_result r;
 
-	switch (tdxemu_access(v->vp, gpa, access, &a)) {
-	case TDXEMU_OK:
-		*hva = emu_va(a.hpa);
-		return EMU_OK;
-	case TDXEMU_SHARED:
+	if (gpa >> v->gpaw == 0 && gpa & emu_shared_bit(v))
 		return emu_map_shared(v, gpa, access, gla, hva);
-	case TDXEMU_VE:
-		v->new_ve = (struct emu_ve_info) {
-			.reason = EXIT_REASON_EPT_VIOLATION,
-			.qualification = a.qual, .gla = gla, .gpa = a.gpa,
-		};
-		return EMU_VE;
-	case TDXEMU_EXIT:
-		return emu_ept_exit(v, a.gpa, a.qual, a.ext);
-	default:
-		/* The walk of the guest's page tables has looked at the width. */
-		snprintf(v->why, sizeof(v->why), "gpa 0x%llx is too wide", gpa);
-		return EMU_DEAD;
-	}
+	r = emu_map_private(v, gpa, access, gla, &a);
+	if (r == EMU_OK)
+		*hva = emu_va(a.hpa);
+	return r;
 }
 
 static enum emu_result accept(struct emu_vcpu *v)

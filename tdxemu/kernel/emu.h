@@ -91,6 +91,13 @@ struct emu_vcpu {
 	u64 exit_reason;
 	char why[128];
 
+	u64 id;			/* of no other vCPU, ever */
+	u64 xfam;
+	void *vmcs;		/* of the engine vmx, and in the page after it, the FPU */
+	void *fpu;
+	u64 xcr0;
+	bool invept;		/* the CPU may know translations that have gone */
+
 	u64 instructions;
 	struct tdxemu_td *td;
 	struct tdxemu_vp *vp;
@@ -115,6 +122,8 @@ static inline u64 emu_shared_bit(struct emu_vcpu *v)
  *	associated with. The state is in struct emu_vcpu before and after. EMU_EXIT or
  *	EMU_REPEAT with the outputs of TDH.VP.ENTER there; anything else is fatal to the TD.
  *	Leaves for each interrupt of the host, so that an IPI is all that a kick takes.
+ * @evicted: the TLB model has made room: this one translation (level 0: 4 KiB, 1: 2 MiB)
+ *	is gone. Called within @enter, after the generation was raised by one. Optional.
  */
 struct emu_engine {
 	const char *name;
@@ -122,6 +131,7 @@ struct emu_engine {
 	bool (*vcpu_init)(struct emu_vcpu *v);
 	void (*vcpu_free)(struct emu_vcpu *v);
 	enum emu_result (*enter)(struct emu_vcpu *v);
+	void (*evicted)(struct emu_vcpu *v, u64 gpa, unsigned int level);
 };
 
 /* engine.c */
@@ -131,6 +141,10 @@ bool emu_engine_ready(void);
 /* interp.c */
 extern const struct emu_engine emu_interp;
 enum emu_result emu_leave(struct emu_vcpu *v, u64 reason);
+
+/* vmx.c */
+extern const struct emu_engine emu_vmx;
+u64 emu_vmx_exits(void);
 
 /* events.c */
 enum emu_result emu_deliver(struct emu_vcpu *v, u8 vector, bool has_error, u64 error);
@@ -162,6 +176,8 @@ u64 emu_instructions(void);
 u64 emu_run(struct tdxemu_vp *vp, struct tdxemu_args *args);
 enum emu_result emu_map(struct emu_vcpu *v, u64 gpa, unsigned int access,
 			u64 gla, void **hva);
+enum emu_result emu_map_private(struct emu_vcpu *v, u64 gpa, unsigned int access,
+				u64 gla, struct tdxemu_access *a);
 enum emu_result emu_tdcall(struct emu_vcpu *v);
 
 /* platform.c */

@@ -6,7 +6,7 @@
 
 #include "emu.h"
 
-static const struct emu_engine * const engines[] = { &emu_interp };
+static const struct emu_engine * const engines[] = { &emu_interp, &emu_vmx };
 
 const struct emu_engine *emu_engine __ro_after_init = &emu_interp;
 static bool ready __ro_after_init;

@@ -111,11 +111,9 @@ enum emu_result emu_deliver(struct emu_vcpu *v, u8 vector, bool has_error, u64 e
 	return EMU_OK;
 }
 
-static enum emu_result triple_fault(struct emu_vcpu *v)
+enum emu_result emu_triple_fault(struct emu_vcpu *v)
 {
-	memset(&v->exit, 0, sizeof(v->exit));
-	v->exit_reason = TDX_NON_RECOVERABLE_VCPU | EXIT_REASON_TRIPLE_FAULT;
-	return EMU_EXIT;
+	return emu_leave(v, TDX_NON_RECOVERABLE_VCPU | EXIT_REASON_TRIPLE_FAULT);
 }
 
 /* An instruction faulted; v->rip is still at it. */
@@ -126,7 +124,7 @@ enum emu_result emu_exception(struct emu_vcpu *v, u8 vector, bool has_error,
 
 	if (r == EMU_FAULT)
 		r = emu_deliver(v, DF_VECTOR, true, 0);
-	return r == EMU_FAULT ? triple_fault(v) : r;
+	return r == EMU_FAULT ? emu_triple_fault(v) : r;
 }
 
 enum emu_result emu_virt_exception(struct emu_vcpu *v, u32 reason, u64 qual,

@@ -47,6 +47,7 @@ __printf(2, 3) enum emu_result emu_dead(struct emu_vcpu *v, const char *fmt, ...
 
 /* events.c */
 enum emu_result emu_exception(struct emu_vcpu *v, u8 vector, bool has_error, u64 error);
+enum emu_result emu_triple_fault(struct emu_vcpu *v);
 enum emu_result emu_virt_exception(struct emu_vcpu *v, u32 reason, u64 qual, u64 gla,
 				   u64 gpa);
 enum emu_result emu_deliver_ve(struct emu_vcpu *v, u32 length);

@@ -127,6 +127,7 @@ static bool platform_vp_init(struct tdxemu_vp *vp, const struct tdxemu_vp_init *
 	v->vp = vp;
 	v->td = tdxemu_vp_td(vp);
 	v->sept_ve_disable = init->sept_ve_disable;
+	v->xfam = init->xfam;
 	tdxemu_vp_set_priv(vp, v);
 	return true;
 }
@@ -314,6 +315,7 @@ static int counters_show(struct seq_file *m, void *unused)
 			   tdxemu_status_name(status), status, count);
 	seq_printf(m, "engine %s\n", emu_engine->name);
 	seq_printf(m, "instructions %llu\n", emu_instructions());
+	seq_printf(m, "exits %llu\n", emu_vmx_exits());
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(counters);
