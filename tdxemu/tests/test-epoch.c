@@ -237,9 +237,14 @@ static void in_generation(void)
 	before = tdxemu_tlb_generation(vp);
 	CHECK_EQ(tdxemu_access(vp, victim, TDXEMU_WRITE, &a), TDXEMU_OK);
 	CHECK_EQ(tdxemu_access(vp, victim + 8, TDXEMU_READ, &a), TDXEMU_OK);
+	CHECK(!a.evicted);
 	CHECK_EQ(tdxemu_tlb_generation(vp), before);
 	CHECK_EQ(tdxemu_access(vp, same_place, TDXEMU_READ, &a), TDXEMU_OK);
-	CHECK(tdxemu_tlb_generation(vp) != before);
+	/* By exactly one, for exactly one. */
+	CHECK_EQ(tdxemu_tlb_generation(vp), before + 1);
+	CHECK(a.evicted);
+	CHECK_EQ(a.evicted_gpa, victim);
+	CHECK_EQ(a.evicted_level, 0);
 	before = tdxemu_tlb_generation(vp);
 	tdxemu_tlb_flush(vp);
 	CHECK(tdxemu_tlb_generation(vp) != before);
