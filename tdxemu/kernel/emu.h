@@ -97,6 +97,8 @@ struct emu_vcpu {
 	void *fpu;
 	u64 xcr0;
 	bool invept;		/* the CPU may know translations that have gone */
+	u64 evicted_rip;	/* whose instruction made room in the TLB model last, */
+	unsigned int evictions;	/* and how often */
 
 	u64 instructions;
 	struct tdxemu_td *td;

@@ -43,6 +43,9 @@
 #define TICKS_MASKED	20000
 #define TICKS_MAX	2000000
 
+/* So often may one instruction make room in the TLB model before it is interpreted. */
+#define EVICTIONS_MAX	8
+
 #define PFERR_RSVD	BIT(3)
 
 extern const char emu_vmx_exit[];
@@ -296,6 +299,7 @@ static void restore_host(const struct host *h)
 	wrmsrq(MSR_SYSCALL_MASK, h->sfmask);
 	wrmsrq(MSR_KERNEL_GS_BASE, h->kernel_gs_base);
 	wrmsrq(MSR_TSC_AUX, h->tsc_aux);
+	set_debugreg(DR6_RESERVED, 6);
 }
 
 static void vmwrite_host(const struct host *h)
@@ -406,6 +410,23 @@ static enum emu_result exception(struct emu_vcpu *v)
 	return emu_exception(v, UD_VECTOR, false, 0);
 }
 
+/*
+ * The model has one slot for an address. Pages of one instruction that share a slot
+ * drive each other out, and the CPU never has all that it needs at once. The
+ * interpreter needs them one after the other.
+ */
+static bool thrashes(struct emu_vcpu *v)
+{
+	if (v->evicted_rip != v->rip) {
+		v->evicted_rip = v->rip;
+		v->evictions = 0;
+	}
+	if (++v->evictions < EVICTIONS_MAX)
+		return false;
+	v->evictions = 0;
+	return true;
+}
+
 static enum emu_result ept_violation(struct emu_vcpu *v)
 {
 	u64 gpa = vmread(GUEST_PHYSICAL_ADDRESS), qual = vmread(EXIT_QUALIFICATION);
@@ -432,6 +453,8 @@ static enum emu_result ept_violation(struct emu_vcpu *v)
 		emu_shadow_map(v, gpa, a.hpa, a.level);
 		if (stale)
 			v->invept = true;
+		if (a.evicted && thrashes(v))
+			return emu_step(v);
 	}
 	return r;
 }
