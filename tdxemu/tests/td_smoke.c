@@ -27,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <linux/falloc.h>
 #include <linux/kvm.h>
@@ -837,6 +838,53 @@ static void test_irq(void)
 	destroy(&vm);
 }
 
+#define SPEED_TICKS	20000000	/* of the TSC */
+
+GUEST static u64 ticks(void)
+{
+	u32 low, high;
+
+	asm volatile("rdtsc" : "=a" (low), "=d" (high));
+	return low | (u64)high << 32;
+}
+
+/* Neither calls nor memory that changes: what a loop of three instructions costs. */
+GUEST static void guest_speed(u32 index)
+{
+	u64 begin = ticks(), i, n = 0;
+
+	while (ticks() - begin < SPEED_TICKS) {
+		i = 1000;
+		asm volatile("1: add $1, %1; sub $1, %0; jnz 1b" : "+r" (i), "+r" (n));
+	}
+	/* Of three instructions each: in thousands. */
+	sync_host(n / 1000);
+}
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+/* Loops of a second, by the clock of the machine; to compare engines, only if named. */
+static void test_speed(void)
+{
+	struct vm vm;
+	double begin;
+	u32 loops;
+
+	build(&vm, ATTR_SEPT_VE_DISABLE, guest_speed);
+	begin = now();
+	loops = run(&vm, 0, 0);
+	printf("#   speed: %.0f loops of three instructions in a second\n",
+	       loops * 1000 / (now() - begin));
+	check(loops, "");
+	destroy(&vm);
+}
+
 static const struct { const char *name; void (*fn)(void); } tests[] = {
 	{ "life", test_life },
 	{ "run", test_run },
@@ -846,6 +894,7 @@ static const struct { const char *name; void (*fn)(void); } tests[] = {
 	{ "pending", test_pending },
 	{ "irq", test_irq },
 	{ "kick", test_kick },
+	{ "speed", test_speed },
 };
 
 int main(int argc, char **argv)
@@ -871,7 +920,7 @@ int main(int argc, char **argv)
 	for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
 		for (j = optind; j < argc && strcmp(argv[j], tests[i].name); j++)
 			;
-		if (j == argc && optind < argc)
+		if (j == argc && (optind < argc || tests[i].fn == test_speed))
 			continue;
 		ve_count = irq_count = guest_spins = guest_flag = 0;
 		printf("# %s\n", tests[i].name);
