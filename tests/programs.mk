@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 # Read in tools/testing/selftests/kvm, after the selftests are built: the
 # programs of DEMO and BENCH are built like a selftest, with its flags and library,
-# and so is td_faults of TDXEMU. The others of TDXEMU are built by themselves: their
-# guests are functions of theirs, which may use neither SSE nor a red zone, nor wait at
-# a landing pad. bochs/TEST is the selftest TEST as Bochs can run it.
+# and so are td_faults and td_small_pages of TDXEMU. The others of TDXEMU are built by
+# themselves: their guests are functions of theirs, which may use neither SSE nor a red
+# zone, nor wait at a landing pad. bochs/TEST is the selftest TEST as Bochs can run it.
 
 include Makefile
 
 # The base's library knows nothing of TDs.
-NEED_TDS := $(if $(wildcard lib/x86/tdx_agent.c),,%/td_demo.c %/td_faults.c)
+NEED_TDS := $(if $(wildcard lib/x86/tdx_agent.c),,%/td_demo.c %/td_faults.c %/td_small_pages.c)
 DEMO_SRCS := $(filter-out $(NEED_TDS),$(wildcard $(DEMO)/*.c))
 DEMOS := $(patsubst $(DEMO)/%.c,$(OUTPUT)/demo/%,$(DEMO_SRCS))
 BENCHES := $(patsubst $(BENCH)/%.c,$(OUTPUT)/bench/%,$(wildcard $(BENCH)/*.c))
@@ -32,7 +32,8 @@ $(OUTPUT)/tdxemu/%: $(TDXEMU)/%.c
 	mkdir -p $(@D)
 	$(CC) $(TDX_CFLAGS) $(KHDR_INCLUDES) $(LDFLAGS) $< -o $@
 
-$(OUTPUT)/tdxemu/td_faults: $(TDXEMU)/td_faults.c $(LIBKVM_OBJS)
+$(OUTPUT)/tdxemu/td_faults $(OUTPUT)/tdxemu/td_small_pages: \
+$(OUTPUT)/tdxemu/%: $(TDXEMU)/%.c $(LIBKVM_OBJS)
 	mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) $(TARGET_ARCH) $< $(LIBKVM_OBJS) $(LDLIBS) -o $@
 

@@ -43,6 +43,12 @@ struct sys_field {
 	u64 id, value;
 };
 
+/** tdxemu_features0() - TDX_FEATURES0, as the host reads it */
+u64 tdxemu_features0(void)
+{
+	return sys->p.features0;
+}
+
 /* The i'th metadata field of the module, false beyond the last. */
 static bool sys_field(unsigned int i, struct sys_field *f)
 {

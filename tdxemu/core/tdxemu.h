@@ -280,6 +280,7 @@ struct tdxemu_sept_entry {
 	bool blocked;
 };
 
+u64 tdxemu_features0(void);
 struct tdxemu_td *tdxemu_td_at(u64 tdr_pa);
 u64 tdxemu_td_pa(struct tdxemu_td *td);
 bool tdxemu_sept_lookup(struct tdxemu_td *td, u64 gpa, unsigned int level,

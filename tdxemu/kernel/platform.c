@@ -313,6 +313,7 @@ static int counters_show(struct seq_file *m, void *unused)
 	for (i = 0; !tdxemu_count_status(i, &leaf, &status, &count); i++)
 		seq_printf(m, "%s %s %016llx %llu\n", tdxemu_leaf_name(leaf),
 			   tdxemu_status_name(status), status, count);
+	seq_printf(m, "features0 0x%llx\n", tdxemu_features0());
 	seq_printf(m, "engine %s\n", emu_engine->name);
 	seq_printf(m, "instructions %llu\n", emu_instructions());
 	seq_printf(m, "exits %llu\n", emu_vmx_exits());

@@ -268,6 +268,7 @@ static void test_modules(void)
 		CHECK_EQ(out.r8 & TDXEMU_F0_ENHANCED_DEMOTE,
 			 t[i].promise ? TDXEMU_F0_ENHANCED_DEMOTE : 0);
 		CHECK_EQ(out.r8 & ~TDXEMU_F0_ENHANCED_DEMOTE, TDXEMU_F0_DEFAULT);
+		CHECK_EQ(tdxemu_features0(), out.r8);
 		test_end();
 	}
 	host_boot(NULL);
