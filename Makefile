@@ -5,7 +5,7 @@ export LINUX MACHINE VM VMM CONFIG TEST BASE ALL DROP CHECK_SINCE TOPIC REVISION
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test tree export post kernel shell kselftest stress check bench clean \
+.PHONY: help run test tree export post kernel shell kselftest stress mutations check bench clean \
 	setup fetch ready
 
 run: ready		## holes and conversions in a TD, before and after [BASE=1] [MACHINE=bochs-tdx|qemu-svm|bochs-vmx] [VMM=qemu]
@@ -34,6 +34,9 @@ kselftest: ready	## one selftest in a machine, or all: TEST=name [MACHINE=qemu-s
 
 stress: ready		## random operations on guest_memfd for a while: [SECONDS=1800] [SEED=] [MACHINE=qemu-svm|bochs-tdx] [CONFIG=]
 	@lab/stress $(or $(SECONDS),1800)
+
+mutations: ready	## tests of the tests: breaks the kernel in many ways, each has to be noticed [ONLY=PATTERN] [LIST=1]
+	@lab/mutations
 
 check: ready		## the patches one by one, without running a kernel [ALL=1] [CHECK_SINCE=COMMIT]
 	@lab/check

@@ -188,6 +188,7 @@ machine_kernel() {
 	bochs-tdx-fast) echo tdx ;;
 	bochs-tdx-debug) echo tdxdebug ;;
 	bochs-tdx-base) echo tdxbase ;;
+	bochs-tdx-mutations) echo mutationstdx ;;
 	bochs-tdx-*) die "no kernel '$2' with the software TDX module: CONFIG=fast, debug or base" ;;
 	*) echo "$2" ;;
 	esac
