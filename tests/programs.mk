@@ -8,10 +8,13 @@
 include Makefile
 
 # The base's library knows nothing of TDs.
-NEED_TDS := $(if $(wildcard lib/x86/tdx_agent.c),,%/td_demo.c %/td_faults.c %/td_small_pages.c)
+NEED_TDS := $(if $(wildcard lib/x86/tdx_agent.c),,%/td_demo.c %/td_faults.c %/td_small_pages.c %/td_workloads.c)
 DEMO_SRCS := $(filter-out $(NEED_TDS),$(wildcard $(DEMO)/*.c))
 DEMOS := $(patsubst $(DEMO)/%.c,$(OUTPUT)/demo/%,$(DEMO_SRCS))
-BENCHES := $(patsubst $(BENCH)/%.c,$(OUTPUT)/bench/%,$(wildcard $(BENCH)/*.c))
+BENCH_SRCS := $(filter-out $(NEED_TDS),$(wildcard $(BENCH)/*.c))
+BENCHES := $(patsubst $(BENCH)/%.c,$(OUTPUT)/bench/%,$(BENCH_SRCS))
+# It has guest code of its own.
+$(OUTPUT)/bench/td_workloads: private CFLAGS += $(TD_GUEST_CFLAGS)
 
 TDX_SRCS := $(filter-out $(NEED_TDS),$(wildcard $(TDXEMU)/td_*.c))
 TDX_TESTS := $(TDX_SRCS:$(TDXEMU)/%.c=$(OUTPUT)/tdxemu/%)

@@ -187,6 +187,11 @@ bool emu_drop(u64 fn);
 bool emu_cpuid(struct emu_vcpu *v, u32 leaf, u32 sub, u32 *out);
 __printf(1, 2) void emu_violation(const char *fmt, ...);
 
+/* platform.c, for KVM: see hooks.patch */
+void tdxemu_count_request(bool leave);
+void tdxemu_count_ipis(unsigned int nr);
+unsigned int tdxemu_present_cpus(void);
+
 /* oracle.c */
 void emu_oracle_call(u64 fn, u64 rcx, u64 rdx, u64 status);
 void emu_oracle_enter(struct tdxemu_td *td, struct kvm *kvm);

@@ -4,7 +4,9 @@
  * sees of it in debugfs, /sys/kernel/debug/tdxemu:
  *
  *	trace		the last SEAMCALLs and TDCALLs, oldest first
- *	counters	calls of each leaf, and how often which status came of it
+ *	counters	calls of each leaf, and how often which status came of it; requests
+ *			of vCPUs, how many of those were to leave the guest at once, and
+ *			the interrupts that were sent for any
  *	violations	broken rules; the run has failed if there is one
  *	faults		faults to order; written: "clear", or a line of key=value
  *	check		written: compare all TDs with KVM's page tables now
@@ -261,6 +263,23 @@ static int __init set_module(char *s)
 }
 __setup("tdxemu_module=", set_module);
 
+static unsigned int present_cpus;
+
+/* "tdxemu_cpus=": how many vCPUs a TD can have, if more than there are CPUs. */
+static int __init set_cpus(char *s)
+{
+	return kstrtouint(s, 0, &present_cpus) ? 0 : 1;
+}
+__setup("tdxemu_cpus=", set_cpus);
+
+/**
+ * tdxemu_present_cpus() - the number of CPUs that KVM takes this machine to have
+ */
+unsigned int tdxemu_present_cpus(void)
+{
+	return max(present_cpus, cpumask_weight(cpu_present_mask));
+}
+
 static int __init platform_init(void)
 {
 	u64 keyids;
@@ -298,6 +317,28 @@ static int trace_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(trace);
 
+static atomic64_t requests, leaves, ipis;
+
+/**
+ * tdxemu_count_request() - KVM makes a request of a vCPU
+ * @leave: to leave the guest, if it is there, and nothing else
+ */
+void tdxemu_count_request(bool leave)
+{
+	atomic64_inc(&requests);
+	if (leave)
+		atomic64_inc(&leaves);
+}
+
+/**
+ * tdxemu_count_ipis() - KVM interrupts CPUs on which vCPUs run
+ * @nr: how many
+ */
+void tdxemu_count_ipis(unsigned int nr)
+{
+	atomic64_add(nr, &ipis);
+}
+
 static int counters_show(struct seq_file *m, void *unused)
 {
 	u64 status, count, failed;
@@ -315,6 +356,9 @@ static int counters_show(struct seq_file *m, void *unused)
 			   tdxemu_status_name(status), status, count);
 	seq_printf(m, "features0 0x%llx\n", tdxemu_features0());
 	seq_printf(m, "engine %s\n", emu_engine->name);
+	seq_printf(m, "requests %llu leave %llu ipis %llu\n",
+		   atomic64_read(&requests), atomic64_read(&leaves),
+		   atomic64_read(&ipis));
 	seq_printf(m, "instructions %llu\n", emu_instructions());
 	seq_printf(m, "exits %llu\n", emu_vmx_exits());
 	return 0;
