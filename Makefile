@@ -23,7 +23,7 @@ export:			## patches/ from the branches of build/linux
 post: ready		## a topic as mails, with recipients: TOPIC=name [REVISION=N] [RFC=1] [FROM=] [SIGNOFF=1]
 	@lab/source/post $(TOPIC)
 
-kernel: ready		## the kernel of build/linux [CONFIG=fast|debug|kcsan|base|tdx|tdxdebug|tdxbase]
+kernel: ready		## the kernel of build/linux [CONFIG=fast|debug|kcsan|base|tdx|tdxdebug|tdxbase|tdguest]
 	@lab/build/kernel $(or $(CONFIG),fast)
 
 shell: ready		## a shell in a machine; Ctrl-A X leaves [MACHINE=qemu-svm|bochs-vmx|bochs-tdx] [CONFIG=]

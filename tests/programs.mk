@@ -8,9 +8,10 @@
 include Makefile
 
 # The base's library knows nothing of TDs.
-NEED_TDS := $(if $(wildcard lib/x86/tdx_agent.c),,%/td_demo.c %/td_faults.c %/td_small_pages.c %/td_workloads.c)
+NEED_TDS := $(if $(wildcard lib/x86/tdx_agent.c),,%/td_demo.c %/td_faults.c %/td_small_pages.c %/td_workloads.c %/td_linux.c)
 DEMO_SRCS := $(filter-out $(NEED_TDS),$(wildcard $(DEMO)/*.c))
 DEMOS := $(patsubst $(DEMO)/%.c,$(OUTPUT)/demo/%,$(DEMO_SRCS))
+GUESTS := $(patsubst $(DEMO)/%,$(OUTPUT)/demo/%,$(basename $(wildcard $(DEMO)/guest/*.[cS])))
 BENCH_SRCS := $(filter-out $(NEED_TDS),$(wildcard $(BENCH)/*.c))
 BENCHES := $(patsubst $(BENCH)/%.c,$(OUTPUT)/bench/%,$(BENCH_SRCS))
 # It has guest code of its own.
@@ -25,7 +26,7 @@ HERE := $(dir $(lastword $(filter %/programs.mk,$(MAKEFILE_LIST))))
 BOCHS_TESTS := $(OUTPUT)/bochs/set_memory_region_test
 
 .PHONY: demo
-demo: $(DEMOS) $(BENCHES) $(TDX_TESTS) $(BOCHS_TESTS)
+demo: $(DEMOS) $(GUESTS) $(BENCHES) $(TDX_TESTS) $(BOCHS_TESTS)
 
 $(OUTPUT)/bochs/%: $(OUTPUT)/%.o $(HERE)bochs_if.c $(LIBKVM_OBJS)
 	mkdir -p $(@D)
@@ -39,6 +40,20 @@ $(OUTPUT)/tdxemu/td_faults $(OUTPUT)/tdxemu/td_small_pages: \
 $(OUTPUT)/tdxemu/%: $(TDXEMU)/%.c $(LIBKVM_OBJS)
 	mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) $(TARGET_ARCH) $< $(LIBKVM_OBJS) $(LDLIBS) -o $@
+
+# What runs in the guest knows nothing of KVM.
+$(OUTPUT)/demo/guest/%: $(DEMO)/guest/%.c
+	mkdir -p $(@D)
+	$(CC) -O2 -Wall -Wextra $(LDFLAGS) $< -o $@
+
+# An image, loaded as it is.
+$(OUTPUT)/demo/guest/%: $(DEMO)/guest/%.S $(DEMO)/td_linux.h
+	mkdir -p $(@D)
+	$(CC) -nostdlib -static -no-pie -Wl,-Ttext=0 -Wl,--build-id=none $< -o $@.elf
+	objcopy -O binary -j .text $@.elf $@
+
+$(OUTPUT)/demo/td_linux: $(DEMO)/td_linux.c $(DEMO)/td_linux_boot.S $(DEMO)/td_linux.h $(LIBKVM_OBJS)
+	$(CC) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) $(TARGET_ARCH) $(filter %.c %.S,$^) $(LIBKVM_OBJS) $(LDLIBS) -o $@
 
 $(OUTPUT)/demo/%: $(DEMO)/%.c $(LIBKVM_OBJS)
 	$(CC) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) $(TARGET_ARCH) $< $(LIBKVM_OBJS) $(LDLIBS) -o $@
