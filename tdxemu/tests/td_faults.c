@@ -101,8 +101,6 @@ static const struct fault_case absorbed_split[] = {
 	{ { BUSY DEMOTE TREE } },
 	{ { BUSY DEMOTE ENTRY } },
 	{ { BUSY DEMOTE R8 } },
-	/* The page of the leaf, when the page table has been filled. */
-	{ { BUSY DEMOTE ENTRY " skip=1" } },
 };
 
 static const struct fault_case absorbed_zap[] = {
@@ -152,8 +150,6 @@ static const struct fault_case refused_split[] = {
 	{ { BUSY DEMOTE TDR " " EVER }, EBUSY },
 	{ { BUSY DEMOTE OP_STATE " " EVER }, EBUSY },
 	{ { "kind=r8 " DEMOTE }, EPROTO },
-	/* The page table has been filled, and is to be written back. */
-	{ { BUSY DEMOTE ENTRY " skip=1 " EVER }, EBUSY },
 	{ { "kind=restartable " DEMOTE }, EPROTO },
 	{ { WALK_FAILED DEMOTE }, EPROTO },
 	{ { NOT_BLOCKED DEMOTE }, EPROTO },
