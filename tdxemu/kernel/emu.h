@@ -188,6 +188,7 @@ bool emu_cpuid(struct emu_vcpu *v, u32 leaf, u32 sub, u32 *out);
 __printf(1, 2) void emu_violation(const char *fmt, ...);
 
 /* platform.c, for KVM: see hooks.patch */
+bool tdxemu_host_flush(struct pt_regs *regs, unsigned long address);
 void tdxemu_count_request(bool leave);
 void tdxemu_count_ipis(unsigned int nr);
 unsigned int tdxemu_present_cpus(void);

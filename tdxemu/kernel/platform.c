@@ -24,6 +24,7 @@
 #include <linux/topology.h>
 #include <linux/uaccess.h>
 #include <asm/cpuid/api.h>
+#include <asm/insn.h>
 #include <asm/tdx.h>
 #include <asm/tsc.h>
 #include <asm/vmx.h>
@@ -579,6 +580,33 @@ static int owned_show(struct seq_file *m, void *unused)
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(owned);
+
+/**
+ * tdxemu_host_flush() - does the host flush a line of one of the module's pages?
+ * @regs: where it faulted, with debug_pagealloc=on; behind the instruction if it does
+ * @address: of the line, in the direct map
+ *
+ * CLFLUSH by an address without a key moves no data of the module's: what was written
+ * with a key is in other lines.  The kernel does so before each DEMOTE, and the second
+ * one may find a page that the first has filled before it was BUSY.  It is the page table
+ * of the emulated CPU alone that is in the way.
+ *
+ * Return: true if it does, and may go on.
+ */
+bool tdxemu_host_flush(struct pt_regs *regs, unsigned long address)
+{
+	struct insn insn;
+
+	if (!virt_addr_valid((void *)address) || !tdxemu_page_owned(__pa(address) & PAGE_MASK) ||
+	    insn_decode_kernel(&insn, (void *)regs->ip))
+		return false;
+	/* Also CLFLUSHOPT, which has one more prefix.  A register operand is SFENCE. */
+	if (insn.opcode.bytes[0] != 0x0f || insn.opcode.bytes[1] != 0xae ||
+	    X86_MODRM_REG(insn.modrm.value) != 7 || X86_MODRM_MOD(insn.modrm.value) == 3)
+		return false;
+	regs->ip += insn.length;
+	return true;
+}
 
 /* An oops of the direct map: was it a page of the module? */
 static int on_die(struct notifier_block *nb, unsigned long reason, void *data)

@@ -101,6 +101,8 @@ static const struct fault_case absorbed_split[] = {
 	{ { BUSY DEMOTE TREE } },
 	{ { BUSY DEMOTE ENTRY } },
 	{ { BUSY DEMOTE R8 } },
+	/* The page of the entry is locked last, after the new table has been filled. */
+	{ { BUSY DEMOTE ENTRY " skip=1" } },
 };
 
 static const struct fault_case absorbed_zap[] = {
@@ -149,6 +151,8 @@ static const struct fault_case refused_split[] = {
 	{ { BUSY DEMOTE R8 " " EVER }, EBUSY },
 	{ { BUSY DEMOTE TDR " " EVER }, EBUSY },
 	{ { BUSY DEMOTE OP_STATE " " EVER }, EBUSY },
+	/* Filled, and given back: it has to be written back. */
+	{ { BUSY DEMOTE ENTRY " skip=1 " EVER }, EBUSY },
 	{ { "kind=r8 " DEMOTE }, EPROTO },
 	{ { "kind=restartable " DEMOTE }, EPROTO },
 	{ { WALK_FAILED DEMOTE }, EPROTO },
