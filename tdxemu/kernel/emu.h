@@ -92,6 +92,7 @@ struct emu_vcpu {
 	char why[128];
 
 	u64 id;			/* of no other vCPU, ever */
+	u32 apic_id;
 	u64 xfam;
 	void *vmcs;		/* of the engine vmx, and in the page after it, the FPU */
 	void *fpu;
@@ -115,6 +116,7 @@ static inline u64 emu_shared_bit(struct emu_vcpu *v)
 /**
  * struct emu_engine - what executes the instructions of TDs
  * @name: value of the kernel parameter tdxemu_engine=
+ * @fpu: TDs can use x87, SSE, and of XSAVE and what it saves what the CPU has
  * @init: make ready for TDs, once, before the first; 0 or an errno, after which no TD's
  *	vCPU can be initialised. May sleep. Optional.
  * @vcpu_init: a vCPU is initialised, its state is that of reset. Does not sleep; false:
@@ -129,6 +131,7 @@ static inline u64 emu_shared_bit(struct emu_vcpu *v)
  */
 struct emu_engine {
 	const char *name;
+	bool fpu;
 	int (*init)(void);
 	bool (*vcpu_init)(struct emu_vcpu *v);
 	void (*vcpu_free)(struct emu_vcpu *v);

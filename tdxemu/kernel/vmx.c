@@ -679,6 +679,7 @@ static void vmx_vcpu_free(struct emu_vcpu *v)
 
 const struct emu_engine emu_vmx = {
 	.name = "vmx",
+	.fpu = true,
 	.init = vmx_init,
 	.vcpu_init = vmx_vcpu_init,
 	.vcpu_free = vmx_vcpu_free,
