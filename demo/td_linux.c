@@ -47,7 +47,8 @@
 #define RTC_DAY		7
 #define RTC_MONTH	8
 #define MAX_VCPUS	8
-#define MAX_CALLS	80
+#define MAX_CALLS	120
+#define SILENCE		20	/* seconds without I/O after which the VMM says where it stands */
 #define STATE_MAPPED	4
 #define TDXEMU		"/sys/kernel/debug/tdxemu/"
 
@@ -534,7 +535,7 @@ static void report_calls(bool show)
 		if (sscanf(line, "%31s %llu", name, &count) != 2)
 			continue;
 		if (!strstr(line, " failed ") && strcmp(name, "instructions") &&
-		    strcmp(name, "exits"))
+		    strncmp(name, "exits", 5) && strcmp(name, "crowded"))
 			continue;
 		for (i = 0; i < MAX_CALLS - 1 && before[i].name[0]; i++)
 			if (!strcmp(before[i].name, name))
@@ -551,6 +552,21 @@ static void report_calls(bool show)
 		printf("\n");
 }
 
+/* Where the vCPUs are, and what interrupts they have. */
+static void report_vcpus(void)
+{
+	FILE *f = open_tdxemu("vcpus");
+	char line[512];
+
+	if (!f)
+		return;
+	while (fgets(line, sizeof(line), f))
+		printf("  %s", line);
+	fclose(f);
+}
+
+static pthread_mutex_t report_lock = PTHREAD_MUTEX_INITIALIZER;
+
 /* What there is, and what has happened since the last report. */
 static void report(const char *when)
 {
@@ -560,6 +576,7 @@ static void report(const char *when)
 	u64 faults = 0;
 	int i;
 
+	pthread_mutex_lock(&report_lock);
 	for (i = 0; i < nr_vcpus; i++)
 		faults += vcpu_get_stat(vcpus[i], pf_taken);
 	printf("\n%s:\n", when);
@@ -574,6 +591,28 @@ static void report(const char *when)
 	       now.pages_given - before.pages_given);
 	before = now;
 	faults_before = faults;
+	pthread_mutex_unlock(&report_lock);
+}
+
+/* A guest that says nothing may be slow, or dead: the reports of a while tell. */
+static void *watch(void *unused)
+{
+	u64 before = 0, now;
+	char when[64];
+	int silent = 0;
+
+	while (status < 0) {
+		sleep(1);
+		now = __atomic_load_n(&counts.io, __ATOMIC_RELAXED);
+		silent = now == before ? silent + 1 : 0;
+		before = now;
+		if (silent < SILENCE || silent % SILENCE)
+			continue;
+		snprintf(when, sizeof(when), "Nothing from the guest for %d s", silent);
+		report(when);
+		report_vcpus();
+	}
+	return NULL;
 }
 
 static u8 rtc_reg;
@@ -715,11 +754,12 @@ static void nothing(int sig)
 
 static void run(void)
 {
-	pthread_t threads[MAX_VCPUS];
+	pthread_t threads[MAX_VCPUS], watcher;
 	struct sigaction sa = { .sa_handler = nothing };
 	int i;
 
 	sigaction(SIGUSR1, &sa, NULL);
+	pthread_create(&watcher, NULL, watch, NULL);
 	for (i = 1; i < nr_vcpus; i++)
 		pthread_create(&threads[i], NULL, run_vcpu, vcpus[i]);
 	run_vcpu(vcpus[0]);
@@ -729,6 +769,7 @@ static void run(void)
 			usleep(10000);
 		}
 	}
+	pthread_join(watcher, NULL);
 }
 
 /* Can a file of huge folios be had, and does KVM map them as such? */

@@ -102,6 +102,8 @@ struct emu_vcpu {
 	unsigned int evictions;	/* and how often */
 
 	u64 instructions;
+	struct list_head all;	/* of platform.c */
+	u32 index;
 	struct tdxemu_td *td;
 	struct tdxemu_vp *vp;
 	unsigned int gpaw;	/* width of a guest physical address */
@@ -149,7 +151,8 @@ enum emu_result emu_leave(struct emu_vcpu *v, u64 reason);
 
 /* vmx.c */
 extern const struct emu_engine emu_vmx;
-u64 emu_vmx_exits(void);
+#define EMU_VMX_REASONS	80	/* more than VMX has */
+u64 emu_vmx_exits(unsigned int reason);
 
 /* events.c */
 enum emu_result emu_deliver(struct emu_vcpu *v, u8 vector, bool has_error, u64 error);

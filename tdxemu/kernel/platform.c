@@ -114,9 +114,13 @@ static void platform_violation(const struct tdxemu_violation *v)
 	emu_violation("%s", line);
 }
 
+static LIST_HEAD(vcpus);
+static DEFINE_RAW_SPINLOCK(vcpus_lock);
+
 static bool platform_vp_init(struct tdxemu_vp *vp, const struct tdxemu_vp_init *init)
 {
 	struct emu_vcpu *v;
+	unsigned long flags;
 
 	if (!emu_engine_ready())
 		return false;
@@ -133,14 +137,24 @@ static bool platform_vp_init(struct tdxemu_vp *vp, const struct tdxemu_vp_init *
 	v->sept_ve_disable = init->sept_ve_disable;
 	v->xfam = init->xfam;
 	v->apic_id = init->apic_id;
+	v->index = init->index;
 	tdxemu_vp_set_priv(vp, v);
+	raw_spin_lock_irqsave(&vcpus_lock, flags);
+	list_add_tail(&v->all, &vcpus);
+	raw_spin_unlock_irqrestore(&vcpus_lock, flags);
 	return true;
 }
 
 static void platform_vp_free(struct tdxemu_vp *vp)
 {
 	struct emu_vcpu *v = tdxemu_vp_priv(vp);
+	unsigned long flags;
 
+	if (v) {
+		raw_spin_lock_irqsave(&vcpus_lock, flags);
+		list_del(&v->all);
+		raw_spin_unlock_irqrestore(&vcpus_lock, flags);
+	}
 	if (v && emu_engine->vcpu_free)
 		emu_engine->vcpu_free(v);
 	kfree(v);
@@ -457,10 +471,50 @@ static int counters_show(struct seq_file *m, void *unused)
 		   atomic64_read(&requests), atomic64_read(&leaves),
 		   atomic64_read(&ipis));
 	seq_printf(m, "instructions %llu\n", emu_instructions());
-	seq_printf(m, "exits %llu\n", emu_vmx_exits());
+	for (i = 0, count = 0; i < EMU_VMX_REASONS; i++)
+		count += emu_vmx_exits(i);
+	seq_printf(m, "exits %llu\n", count);
+	for (i = 0; i < EMU_VMX_REASONS; i++) {
+		count = emu_vmx_exits(i);
+		if (count)
+			seq_printf(m, "exits-%u %llu\n", i, count);
+	}
+	seq_printf(m, "crowded %llu\n", emu_vmx_exits(EMU_VMX_REASONS));
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(counters);
+
+static void show_vectors(struct seq_file *m, const char *name, const void *map)
+{
+	unsigned int vector;
+
+	for_each_set_bit(vector, (unsigned long *)map, 256)
+		seq_printf(m, " %s-0x%x", name, vector);
+}
+
+/* As they were when they left their TD last, or in the middle of a stay. */
+static int vcpus_show(struct seq_file *m, void *unused)
+{
+	struct emu_vcpu *v;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&vcpus_lock, flags);
+	list_for_each_entry(v, &vcpus, all) {
+		seq_printf(m, "vCPU %u rip 0x%llx cs 0x%x rsp 0x%llx rflags 0x%llx cr2 0x%llx cr3 0x%llx tpr %llu",
+			   v->index, v->rip, v->seg[VCPU_SREG_CS].sel, v->regs[VCPU_REGS_RSP],
+			   v->rflags, v->cr2, v->cr3, v->cr8);
+		show_vectors(m, "irr", v->irr);
+		show_vectors(m, "isr", v->isr);
+		if (v->pi) {
+			seq_printf(m, " notification %d", pi_test_on(v->pi));
+			show_vectors(m, "posted", v->pi->pir);
+		}
+		seq_puts(m, "\n");
+	}
+	raw_spin_unlock_irqrestore(&vcpus_lock, flags);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(vcpus);
 
 static int violations_show(struct seq_file *m, void *unused)
 {
@@ -726,6 +780,7 @@ static int __init emu_debugfs_init(void)
 
 	debugfs_create_file("trace", 0400, dir, NULL, &trace_fops);
 	debugfs_create_file("counters", 0400, dir, NULL, &counters_fops);
+	debugfs_create_file("vcpus", 0400, dir, NULL, &vcpus_fops);
 	debugfs_create_file("violations", 0400, dir, NULL, &violations_fops);
 	debugfs_create_file("faults", 0600, dir, NULL, &faults_fops);
 	debugfs_create_file("owned", 0400, dir, NULL, &owned_fops);
