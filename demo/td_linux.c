@@ -50,6 +50,12 @@
 #define MAX_CALLS	120
 #define SILENCE		20	/* seconds without I/O after which the VMM says where it stands */
 #define STATE_MAPPED	4
+/*
+ * The APIC timer of a TD counts at the module's 25 MHz, as CPUID leaf 0x15 tells the
+ * guest. KVM's default is 1 GHz: each of the guest's timers would come after a fortieth
+ * of its time, and it would do nothing but set them again.
+ */
+#define APIC_BUS_CYCLE_NS	40
 #define TDXEMU		"/sys/kernel/debug/tdxemu/"
 
 /* Types of struct boot_e820_entry. */
@@ -420,6 +426,7 @@ static void create(const char *kernel, const char *initrd)
 	fill_boot_page(page, load_linux(kernel, initrd));
 
 	vm = __td_vm_create(TD_ATTR_SEPT_VE_DISABLE);
+	vm_enable_cap(vm, KVM_CAP_X86_APIC_BUS_CYCLES_NS, APIC_BUS_CYCLE_NS);
 	for (i = 0; i < nr_vcpus; i++) {
 		vcpus[i] = __vm_vcpu_add(vm, i);
 		set_cpuid(vcpus[i], i);
