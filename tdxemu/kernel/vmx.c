@@ -416,9 +416,9 @@ static enum emu_result exception(struct emu_vcpu *v)
 }
 
 /*
- * The model has one slot for an address. Pages of one instruction that share a slot
- * drive each other out, and the CPU never has all that it needs at once. The
- * interpreter needs them one after the other.
+ * The model has a few places for an address. If more pages of one instruction share
+ * them, they drive each other out, and the CPU never has all that it needs at once.
+ * The interpreter needs them one after the other.
  */
 static bool thrashes(struct emu_vcpu *v)
 {
