@@ -2,7 +2,7 @@
 /*
  * A VMM that boots Linux in a TD.
  *
- * Usage: td_linux [-c VCPUS] [-m MIB] [-s] [-a APPEND] BZIMAGE INITRD
+ * Usage: td_linux [-c VCPUS] [-m MIB] [-s] [-a APPEND] [-x] [-f FAULT] BZIMAGE INITRD
  *
  * The kernel, the initrd and what the boot protocol and ACPI ask for are loaded into
  * private memory below 16 MiB; the rest is accepted by the boot code
@@ -13,6 +13,10 @@
  * one by which the guest asks for a report; and two ports by which the guest gives pages to the host, which punches them out of the
  * guest_memfd.  What the guest converts to shared is punched out as well, as VMMs do; if
  * memory is converted in place, that stays.
+ *
+ * With -x each hole for the guest is a page too long, and with -f the software TDX module gets
+ * the line FAULT when user space begins, see "faults" in tdxemu/kernel/README.md: for
+ * the guest to notice.
  *
  * Exit status: what the guest has written to the port.
  */
@@ -74,7 +78,8 @@ static u64 ram_pages;
 static struct kvm_vcpu *vcpus[MAX_VCPUS];
 static int nr_vcpus = 1;
 static bool huge = true;
-static const char *append = "";
+static const char *append = "", *fault;
+static bool too_long;
 
 /* What has been loaded below TDL_FREE: the rest is to be accepted. */
 static u8 loaded[TDL_FREE / PAGE_SIZE];
@@ -622,6 +627,14 @@ static void *watch(void *unused)
 	return NULL;
 }
 
+static void inject(void)
+{
+	FILE *f = fopen(TDXEMU "faults", "w");
+
+	TEST_ASSERT(f && fprintf(f, "%s\n", fault) > 0 && !fclose(f), "'%s': errno %d", fault,
+		    errno);
+}
+
 static u8 rtc_reg;
 
 /*
@@ -664,13 +677,16 @@ static void do_io(struct kvm_run *run)
 		status = *data;
 	} else if (run->io.port == TDL_MARK_PORT) {
 		report(*data == 1 ? "User space has begun" : "Memory has been converted");
+		if (*data == 1 && fault)
+			inject();
 	} else if (run->io.port == TDL_BALLOON_PAGE) {
 		balloon_page = *(u32 *)data;
 	} else if (run->io.port == TDL_BALLOON_NR) {
 		TEST_ASSERT(balloon_page + *(u32 *)data <= ram_pages,
 			    "%u pages from page %lu on, which are no memory", *(u32 *)data,
 			    balloon_page);
-		td_mem_punch(&ram, balloon_page, *(u32 *)data);
+		td_mem_punch(&ram, balloon_page,
+			     min(*(u32 *)data + (u64)too_long, ram_pages - balloon_page));
 		COUNT(given, 1);
 		COUNT(pages_given, *(u32 *)data);
 	}
@@ -792,7 +808,7 @@ int main(int argc, char **argv)
 	u64 mib = 256;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "c:m:sa:")) != -1) {
+	while ((opt = getopt(argc, argv, "c:m:sa:xf:")) != -1) {
 		switch (opt) {
 		case 'c':
 			nr_vcpus = atoi_positive("vCPUs", optarg);
@@ -806,12 +822,18 @@ int main(int argc, char **argv)
 		case 'a':
 			append = optarg;
 			break;
+		case 'x':
+			too_long = true;
+			break;
+		case 'f':
+			fault = optarg;
+			break;
 		default:
 			return 2;
 		}
 	}
 	TEST_ASSERT(argc - optind == 2 && nr_vcpus <= MAX_VCPUS && mib >= 64 && mib <= 2048,
-		    "Usage: td_linux [-c VCPUS] [-m MIB] [-s] [-a APPEND] BZIMAGE INITRD");
+		    "Usage: td_linux [-c VCPUS] [-m MIB] [-s] [-a APPEND] [-x] [-f FAULT] BZIMAGE INITRD");
 	TEST_REQUIRE(td_is_supported());
 	setvbuf(stdout, NULL, _IOLBF, 0);
 
