@@ -577,6 +577,22 @@ static void report_vcpus(void)
 	fclose(f);
 }
 
+/* Memory of the host that nobody uses, in KiB. */
+static long host_free(void)
+{
+	FILE *f = fopen("/proc/meminfo", "r");
+	char line[128];
+	long kib = -1;
+
+	TEST_ASSERT(f, "/proc/meminfo: errno %d", errno);
+	while (kib < 0 && fgets(line, sizeof(line), f))
+		sscanf(line, "MemFree: %ld kB", &kib);
+	fclose(f);
+	return kib;
+}
+
+static long host_free_before;	/* there was a TD */
+
 static pthread_mutex_t report_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* What there is, and what has happened since the last report. */
@@ -601,6 +617,7 @@ static void report(const char *when)
 	       now.pages_to_private - before.pages_to_private, now.retries - before.retries);
 	printf("  given to the host: %lu ranges with %lu pages\n", now.given - before.given,
 	       now.pages_given - before.pages_given);
+	printf("  the TD has %ld KiB of the host's memory\n", host_free_before - host_free());
 	before = now;
 	faults_before = faults;
 	pthread_mutex_unlock(&report_lock);
@@ -840,6 +857,7 @@ int main(int argc, char **argv)
 	ram_pages = round_up(mib * SZ_1M, SZ_2M) / PAGE_SIZE;
 	huge = huge && has_huge_pages();
 	report_calls(false);
+	host_free_before = host_free();
 	create(argv[optind], argv[optind + 1]);
 	printf("\nLinux in a TD: %lu MiB on a guest_memfd with %s pages%s, %d vCPUs\n", mib,
 	       huge ? "huge" : "small", ram.in_place ? ", converted in place" : "", nr_vcpus);
