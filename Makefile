@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 # Every target is a script in lab/ that can be run by itself.
 
-export LINUX MACHINE VM VMM CONFIG TEST BASE ALL DROP CHECK_SINCE TOPIC REVISION RFC FROM SIGNOFF ONLY LIST SEED
+export LINUX MACHINE VM VMM GUEST CONFIG TEST BASE ALL DROP CHECK_SINCE TOPIC REVISION RFC FROM SIGNOFF ONLY LIST SEED
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help run test tree export post kernel shell kselftest stress mutations check bench clean \
 	setup fetch ready
 
-run: ready		## holes and conversions in a TD, before and after [BASE=1] [MACHINE=bochs-tdx|qemu-svm|bochs-vmx] [VMM=qemu]
+run: ready		## holes and conversions in a TD, before and after [BASE=1] [MACHINE=bochs-tdx|qemu-svm|bochs-vmx] [VMM=qemu] [GUEST=linux]
 	@demo/run
 
 test:			## everything CI runs; ends with the sum [ALL=1] [ONLY=PATTERN] [LIST=1]

@@ -2,7 +2,7 @@
 /*
  * A VMM that boots Linux in a TD.
  *
- * Usage: td_linux [-c VCPUS] [-m MIB] [-s] [-a APPEND] BZIMAGE INITRD
+ * Usage: td_linux [-c VCPUS] [-m MIB] [-s] [-a APPEND] [-x] [-f FAULT] BZIMAGE INITRD
  *
  * The kernel, the initrd and what the boot protocol and ACPI ask for are loaded into
  * private memory below 16 MiB; the rest is accepted by the boot code
@@ -13,6 +13,10 @@
  * one by which the guest asks for a report; and two ports by which the guest gives pages to the host, which punches them out of the
  * guest_memfd.  What the guest converts to shared is punched out as well, as VMMs do; if
  * memory is converted in place, that stays.
+ *
+ * With -x each hole for the guest is a page too long, and with -f the software TDX module gets
+ * the line FAULT when user space begins, see "faults" in tdxemu/kernel/README.md: for
+ * the guest to notice.
  *
  * Exit status: what the guest has written to the port.
  */
@@ -47,8 +51,15 @@
 #define RTC_DAY		7
 #define RTC_MONTH	8
 #define MAX_VCPUS	8
-#define MAX_CALLS	80
+#define MAX_CALLS	120
+#define SILENCE		20	/* seconds without I/O after which the VMM says where it stands */
 #define STATE_MAPPED	4
+/*
+ * The APIC timer of a TD counts at the module's 25 MHz, as CPUID leaf 0x15 tells the
+ * guest. KVM's default is 1 GHz: each of the guest's timers would come after a fortieth
+ * of its time, and it would do nothing but set them again.
+ */
+#define APIC_BUS_CYCLE_NS	40
 #define TDXEMU		"/sys/kernel/debug/tdxemu/"
 
 /* Types of struct boot_e820_entry. */
@@ -67,7 +78,8 @@ static u64 ram_pages;
 static struct kvm_vcpu *vcpus[MAX_VCPUS];
 static int nr_vcpus = 1;
 static bool huge = true;
-static const char *append = "";
+static const char *append = "", *fault;
+static bool too_long;
 
 /* What has been loaded below TDL_FREE: the rest is to be accepted. */
 static u8 loaded[TDL_FREE / PAGE_SIZE];
@@ -419,6 +431,7 @@ static void create(const char *kernel, const char *initrd)
 	fill_boot_page(page, load_linux(kernel, initrd));
 
 	vm = __td_vm_create(TD_ATTR_SEPT_VE_DISABLE);
+	vm_enable_cap(vm, KVM_CAP_X86_APIC_BUS_CYCLES_NS, APIC_BUS_CYCLE_NS);
 	for (i = 0; i < nr_vcpus; i++) {
 		vcpus[i] = __vm_vcpu_add(vm, i);
 		set_cpuid(vcpus[i], i);
@@ -534,7 +547,7 @@ static void report_calls(bool show)
 		if (sscanf(line, "%31s %llu", name, &count) != 2)
 			continue;
 		if (!strstr(line, " failed ") && strcmp(name, "instructions") &&
-		    strcmp(name, "exits"))
+		    strncmp(name, "exits", 5) && strcmp(name, "crowded"))
 			continue;
 		for (i = 0; i < MAX_CALLS - 1 && before[i].name[0]; i++)
 			if (!strcmp(before[i].name, name))
@@ -551,6 +564,37 @@ static void report_calls(bool show)
 		printf("\n");
 }
 
+/* Where the vCPUs are, and what interrupts they have. */
+static void report_vcpus(void)
+{
+	FILE *f = open_tdxemu("vcpus");
+	char line[512];
+
+	if (!f)
+		return;
+	while (fgets(line, sizeof(line), f))
+		printf("  %s", line);
+	fclose(f);
+}
+
+/* Memory of the host that nobody uses, in KiB. */
+static long host_free(void)
+{
+	FILE *f = fopen("/proc/meminfo", "r");
+	char line[128];
+	long kib = -1;
+
+	TEST_ASSERT(f, "/proc/meminfo: errno %d", errno);
+	while (kib < 0 && fgets(line, sizeof(line), f))
+		sscanf(line, "MemFree: %ld kB", &kib);
+	fclose(f);
+	return kib;
+}
+
+static long host_free_before;	/* there was a TD */
+
+static pthread_mutex_t report_lock = PTHREAD_MUTEX_INITIALIZER;
+
 /* What there is, and what has happened since the last report. */
 static void report(const char *when)
 {
@@ -560,6 +604,7 @@ static void report(const char *when)
 	u64 faults = 0;
 	int i;
 
+	pthread_mutex_lock(&report_lock);
 	for (i = 0; i < nr_vcpus; i++)
 		faults += vcpu_get_stat(vcpus[i], pf_taken);
 	printf("\n%s:\n", when);
@@ -572,8 +617,39 @@ static void report(const char *when)
 	       now.pages_to_private - before.pages_to_private, now.retries - before.retries);
 	printf("  given to the host: %lu ranges with %lu pages\n", now.given - before.given,
 	       now.pages_given - before.pages_given);
+	printf("  the TD has %ld KiB of the host's memory\n", host_free_before - host_free());
 	before = now;
 	faults_before = faults;
+	pthread_mutex_unlock(&report_lock);
+}
+
+/* A guest that says nothing may be slow, or dead: the reports of a while tell. */
+static void *watch(void *unused)
+{
+	u64 before = 0, now;
+	char when[64];
+	int silent = 0;
+
+	while (status < 0) {
+		sleep(1);
+		now = __atomic_load_n(&counts.io, __ATOMIC_RELAXED);
+		silent = now == before ? silent + 1 : 0;
+		before = now;
+		if (silent < SILENCE || silent % SILENCE)
+			continue;
+		snprintf(when, sizeof(when), "Nothing from the guest for %d s", silent);
+		report(when);
+		report_vcpus();
+	}
+	return NULL;
+}
+
+static void inject(void)
+{
+	FILE *f = fopen(TDXEMU "faults", "w");
+
+	TEST_ASSERT(f && fprintf(f, "%s\n", fault) > 0 && !fclose(f), "'%s': errno %d", fault,
+		    errno);
 }
 
 static u8 rtc_reg;
@@ -618,13 +694,16 @@ static void do_io(struct kvm_run *run)
 		status = *data;
 	} else if (run->io.port == TDL_MARK_PORT) {
 		report(*data == 1 ? "User space has begun" : "Memory has been converted");
+		if (*data == 1 && fault)
+			inject();
 	} else if (run->io.port == TDL_BALLOON_PAGE) {
 		balloon_page = *(u32 *)data;
 	} else if (run->io.port == TDL_BALLOON_NR) {
 		TEST_ASSERT(balloon_page + *(u32 *)data <= ram_pages,
 			    "%u pages from page %lu on, which are no memory", *(u32 *)data,
 			    balloon_page);
-		td_mem_punch(&ram, balloon_page, *(u32 *)data);
+		td_mem_punch(&ram, balloon_page,
+			     min(*(u32 *)data + (u64)too_long, ram_pages - balloon_page));
 		COUNT(given, 1);
 		COUNT(pages_given, *(u32 *)data);
 	}
@@ -715,11 +794,12 @@ static void nothing(int sig)
 
 static void run(void)
 {
-	pthread_t threads[MAX_VCPUS];
+	pthread_t threads[MAX_VCPUS], watcher;
 	struct sigaction sa = { .sa_handler = nothing };
 	int i;
 
 	sigaction(SIGUSR1, &sa, NULL);
+	pthread_create(&watcher, NULL, watch, NULL);
 	for (i = 1; i < nr_vcpus; i++)
 		pthread_create(&threads[i], NULL, run_vcpu, vcpus[i]);
 	run_vcpu(vcpus[0]);
@@ -729,6 +809,7 @@ static void run(void)
 			usleep(10000);
 		}
 	}
+	pthread_join(watcher, NULL);
 }
 
 /* Can a file of huge folios be had, and does KVM map them as such? */
@@ -744,7 +825,7 @@ int main(int argc, char **argv)
 	u64 mib = 256;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "c:m:sa:")) != -1) {
+	while ((opt = getopt(argc, argv, "c:m:sa:xf:")) != -1) {
 		switch (opt) {
 		case 'c':
 			nr_vcpus = atoi_positive("vCPUs", optarg);
@@ -758,18 +839,25 @@ int main(int argc, char **argv)
 		case 'a':
 			append = optarg;
 			break;
+		case 'x':
+			too_long = true;
+			break;
+		case 'f':
+			fault = optarg;
+			break;
 		default:
 			return 2;
 		}
 	}
 	TEST_ASSERT(argc - optind == 2 && nr_vcpus <= MAX_VCPUS && mib >= 64 && mib <= 2048,
-		    "Usage: td_linux [-c VCPUS] [-m MIB] [-s] [-a APPEND] BZIMAGE INITRD");
+		    "Usage: td_linux [-c VCPUS] [-m MIB] [-s] [-a APPEND] [-x] [-f FAULT] BZIMAGE INITRD");
 	TEST_REQUIRE(td_is_supported());
 	setvbuf(stdout, NULL, _IOLBF, 0);
 
 	ram_pages = round_up(mib * SZ_1M, SZ_2M) / PAGE_SIZE;
 	huge = huge && has_huge_pages();
 	report_calls(false);
+	host_free_before = host_free();
 	create(argv[optind], argv[optind + 1]);
 	printf("\nLinux in a TD: %lu MiB on a guest_memfd with %s pages%s, %d vCPUs\n", mib,
 	       huge ? "huge" : "small", ram.in_place ? ", converted in place" : "", nr_vcpus);

@@ -219,6 +219,7 @@ struct tlb_entry {
 #define TLB_VALID	8ull
 #define TLB_4K		1024
 #define TLB_2M		256
+#define TLB_WAYS	8	/* translations that share a place, the youngest first */
 #define TLB_PER_PAGE	(PAGE / sizeof(struct tlb_entry))
 
 /* In the TDVPR page; the TLB model in tdvpx[]. */

@@ -12,9 +12,12 @@ static struct tlb_entry *tlb_at(struct tdxemu_vp *vp, unsigned int i)
 	return (struct tlb_entry *)va(vp->tdvpx[i / TLB_PER_PAGE]) + i % TLB_PER_PAGE;
 }
 
-static struct tlb_entry *tlb_slot(struct tdxemu_vp *vp, u64 gpa, bool large)
+/* The first of the TLB_WAYS entries that can have an address. They are in one page. */
+static struct tlb_entry *tlb_set(struct tdxemu_vp *vp, u64 gpa, bool large)
 {
-	return tlb_at(vp, large ? TLB_4K + (gpa >> 21) % TLB_2M : (gpa >> 12) % TLB_4K);
+	if (large)
+		return tlb_at(vp, TLB_4K + (gpa >> 21) % (TLB_2M / TLB_WAYS) * TLB_WAYS);
+	return tlb_at(vp, (gpa >> 12) % (TLB_4K / TLB_WAYS) * TLB_WAYS);
 }
 
 /* Forget all translations. */
@@ -104,13 +107,16 @@ bool tlb_lookup(struct tdxemu_vp *vp, u64 gpa, unsigned int access,
 
 	for (large = false; ; large = true) {
 		u64 size = large ? level_size(1) : PAGE;
-		struct tlb_entry *t = tlb_slot(vp, gpa, large);
+		struct tlb_entry *t = tlb_set(vp, gpa, large), *end = t + TLB_WAYS;
 
-		hit = (t->tag & TLB_VALID) && (t->tag & GPA_MASK) == (gpa & ~(size - 1)) &&
-		      (t->tag & access) == access;
-		if (hit) {
-			a->hpa = t->hpa | (gpa & (size - 1));
-			a->level = large;
+		for (; t < end && !hit; t++) {
+			hit = (t->tag & TLB_VALID) &&
+			      (t->tag & GPA_MASK) == (gpa & ~(size - 1)) &&
+			      (t->tag & access) == access;
+			if (hit) {
+				a->hpa = t->hpa | (gpa & (size - 1));
+				a->level = large;
+			}
 		}
 		if (hit || large)
 			break;
@@ -124,16 +130,19 @@ void tlb_insert(struct tdxemu_vp *vp, u64 gpa, unsigned int level, struct tdxemu
 {
 	/* A 1 GiB page is cached as 2 MiB: real hardware may do that. */
 	u64 size = level ? level_size(1) : PAGE;
-	struct tlb_entry *t = tlb_slot(vp, gpa, level);
+	struct tlb_entry *set = tlb_set(vp, gpa, level), *oldest = set + TLB_WAYS - 1;
 	unsigned long flags = core_lock();
+	struct tlb_entry *t;
 
-	if (t->tag & TLB_VALID) {
+	if (oldest->tag & TLB_VALID) {
 		vp->tlb_generation++;
 		a->evicted = true;
-		a->evicted_gpa = t->tag & GPA_MASK;
+		a->evicted_gpa = oldest->tag & GPA_MASK;
 		a->evicted_level = level ? 1 : 0;
 	}
-	t->tag = (gpa & ~(size - 1)) | 7 | TLB_VALID;
-	t->hpa = a->hpa & ~(size - 1);
+	for (t = oldest; t > set; t--)
+		*t = t[-1];
+	set->tag = (gpa & ~(size - 1)) | 7 | TLB_VALID;
+	set->hpa = a->hpa & ~(size - 1);
 	core_unlock(flags);
 }

@@ -92,6 +92,7 @@ struct emu_vcpu {
 	char why[128];
 
 	u64 id;			/* of no other vCPU, ever */
+	u32 apic_id;
 	u64 xfam;
 	void *vmcs;		/* of the engine vmx, and in the page after it, the FPU */
 	void *fpu;
@@ -101,6 +102,8 @@ struct emu_vcpu {
 	unsigned int evictions;	/* and how often */
 
 	u64 instructions;
+	struct list_head all;	/* of platform.c */
+	u32 index;
 	struct tdxemu_td *td;
 	struct tdxemu_vp *vp;
 	unsigned int gpaw;	/* width of a guest physical address */
@@ -115,6 +118,7 @@ static inline u64 emu_shared_bit(struct emu_vcpu *v)
 /**
  * struct emu_engine - what executes the instructions of TDs
  * @name: value of the kernel parameter tdxemu_engine=
+ * @fpu: TDs can use x87, SSE, and of XSAVE and what it saves what the CPU has
  * @init: make ready for TDs, once, before the first; 0 or an errno, after which no TD's
  *	vCPU can be initialised. May sleep. Optional.
  * @vcpu_init: a vCPU is initialised, its state is that of reset. Does not sleep; false:
@@ -129,6 +133,7 @@ static inline u64 emu_shared_bit(struct emu_vcpu *v)
  */
 struct emu_engine {
 	const char *name;
+	bool fpu;
 	int (*init)(void);
 	bool (*vcpu_init)(struct emu_vcpu *v);
 	void (*vcpu_free)(struct emu_vcpu *v);
@@ -146,7 +151,8 @@ enum emu_result emu_leave(struct emu_vcpu *v, u64 reason);
 
 /* vmx.c */
 extern const struct emu_engine emu_vmx;
-u64 emu_vmx_exits(void);
+#define EMU_VMX_REASONS	80	/* more than VMX has */
+u64 emu_vmx_exits(unsigned int reason);
 
 /* events.c */
 enum emu_result emu_deliver(struct emu_vcpu *v, u8 vector, bool has_error, u64 error);

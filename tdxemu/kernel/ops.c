@@ -276,6 +276,9 @@ static int op_rdmsr(struct x86_emulate_ctxt *ctxt, u32 index, u64 *data)
 		return op_get_msr(ctxt, index, data);
 	if (emu_x2apic_read(v, index, data))
 		return X86EMUL_CONTINUE;
+	/* Linux reads that before it has an IDT: the CPU's own, which cannot be written. */
+	if (index == MSR_IA32_MISC_ENABLE && !rdmsrq_safe(index, data))
+		return X86EMUL_CONTINUE;
 	return to_x86emul(v, emu_virt_exception(v, EXIT_REASON_MSR_READ, 0, 0, 0));
 }
 

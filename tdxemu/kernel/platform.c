@@ -24,6 +24,7 @@
 #include <linux/topology.h>
 #include <linux/uaccess.h>
 #include <asm/cpuid/api.h>
+#include <asm/fpu/xstate.h>
 #include <asm/insn.h>
 #include <asm/tdx.h>
 #include <asm/tsc.h>
@@ -113,9 +114,13 @@ static void platform_violation(const struct tdxemu_violation *v)
 	emu_violation("%s", line);
 }
 
+static LIST_HEAD(vcpus);
+static DEFINE_RAW_SPINLOCK(vcpus_lock);
+
 static bool platform_vp_init(struct tdxemu_vp *vp, const struct tdxemu_vp_init *init)
 {
 	struct emu_vcpu *v;
+	unsigned long flags;
 
 	if (!emu_engine_ready())
 		return false;
@@ -131,14 +136,25 @@ static bool platform_vp_init(struct tdxemu_vp *vp, const struct tdxemu_vp_init *
 	v->td = tdxemu_vp_td(vp);
 	v->sept_ve_disable = init->sept_ve_disable;
 	v->xfam = init->xfam;
+	v->apic_id = init->apic_id;
+	v->index = init->index;
 	tdxemu_vp_set_priv(vp, v);
+	raw_spin_lock_irqsave(&vcpus_lock, flags);
+	list_add_tail(&v->all, &vcpus);
+	raw_spin_unlock_irqrestore(&vcpus_lock, flags);
 	return true;
 }
 
 static void platform_vp_free(struct tdxemu_vp *vp)
 {
 	struct emu_vcpu *v = tdxemu_vp_priv(vp);
+	unsigned long flags;
 
+	if (v) {
+		raw_spin_lock_irqsave(&vcpus_lock, flags);
+		list_del(&v->all);
+		raw_spin_unlock_irqrestore(&vcpus_lock, flags);
+	}
 	if (v && emu_engine->vcpu_free)
 		emu_engine->vcpu_free(v);
 	kfree(v);
@@ -155,31 +171,82 @@ static bool platform_vp_read(struct tdxemu_vp *vp, u64 field, u64 *value)
 	return true;
 }
 
+/* Of leaf 1, what a TD has if its CPU has it: without an FPU, and what an FPU adds. */
+#define EDX_1_BASE	(BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) |	\
+			 BIT(11) | BIT(12) | BIT(13) | BIT(14) | BIT(15) | BIT(16) |	\
+			 BIT(17) | BIT(19))
+#define EDX_1_FPU	(BIT(0) | BIT(23) | BIT(24) | BIT(25) | BIT(26))
+/* SSE3, PCLMULQDQ, SSSE3, SSE4, MOVBE, POPCNT, AES, XSAVE, RDRAND */
+#define ECX_1_FPU	(BIT(0) | BIT(1) | BIT(9) | BIT(19) | BIT(20) | BIT(22) | BIT(23) | \
+			 BIT(25) | BIT(26) | BIT(30))
+#define ECX_1_OSXSAVE	BIT(27)
+/* FMA, AVX, F16C: for a TD whose XFAM has AVX. */
+#define ECX_1_AVX	(BIT(12) | BIT(28) | BIT(29))
+/* FSGSBASE, SMEP, ERMS, INVPCID, RDSEED, ADX, SMAP */
+#define EBX_7_FPU	(BIT(0) | BIT(7) | BIT(9) | BIT(10) | BIT(18) | BIT(19) | BIT(20))
+/* BMI1, AVX2, BMI2 */
+#define EBX_7_AVX	(BIT(3) | BIT(5) | BIT(8))
+
 /*
- * CPUID of a TD. It has what the host has, less what the interpreter lacks: SSE,
- * x87, XSAVE.
+ * CPUID of a TD before it is configured. It has what the CPU has, as far as the engine can
+ * execute it; what XFAM allows is seen to by emu_cpuid().
  */
 static bool platform_cpuid(u32 leaf, u32 sub, u32 out[4])
 {
+	const bool fpu = emu_engine->fpu;
+	u32 cpu[4];
+
 	memset(out, 0, 4 * sizeof(*out));
-	if (sub != (leaf == 7 || leaf == 0x21 ? 0 : ~0u))
-		return false;
+	switch (leaf) {
+	case 7:
+	case 0x21:
+		if (sub)
+			return false;
+		break;
+	case 0xd:
+		if (!fpu || sub > 2)
+			return false;
+		break;
+	default:
+		if (sub != ~0u)
+			return false;
+	}
+	cpuid_count(leaf, sub, &cpu[0], &cpu[1], &cpu[2], &cpu[3]);
 	switch (leaf) {
 	case 0:
-		cpuid(0, &out[0], &out[1], &out[2], &out[3]);
+		memcpy(out, cpu, sizeof(cpu));
 		out[0] = 0x21;
 		return true;
 	case 1:
-		cpuid(1, &out[0], &out[1], &out[2], &out[3]);
-		out[1] &= 0x0000ffff;
-		/* x2APIC, POPCNT, RDRAND and the like are not for the asking. */
+		out[0] = cpu[0];
+		out[1] = cpu[1] & 0x0000ffff;
+		/* CMPXCHG16B, x2APIC, and that there is a hypervisor. */
 		out[2] = BIT(13) | BIT(21) | BIT(31);
-		out[3] &= BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) |
-			  BIT(9) | BIT(11) | BIT(12) | BIT(13) | BIT(14) |
-			  BIT(15) | BIT(16) | BIT(17) | BIT(19);
+		out[3] = cpu[3] & EDX_1_BASE;
+		if (fpu) {
+			out[2] |= cpu[2] & (ECX_1_FPU | ECX_1_AVX);
+			out[3] |= cpu[3] & EDX_1_FPU;
+		}
 		return true;
 	case 7:
-		out[1] = BIT(7) | BIT(20);	/* SMEP, SMAP */
+		/* SMEP, SMAP; the interpreter does both by itself. */
+		out[1] = fpu ? cpu[1] & (EBX_7_FPU | EBX_7_AVX) : BIT(7) | BIT(20);
+		return true;
+	case 0xd:
+		/* The parts, their places, and XSAVEOPT. */
+		if (sub == 1)
+			out[0] = cpu[0] & BIT(0);
+		else
+			memcpy(out, cpu, sizeof(cpu));
+		return true;
+	case 0x15:
+		/*
+		 * The crystal has 25 MHz, and drives the APIC timer as well. A TD's TSC
+		 * is not scaled here: its ratio is what the CPU's TSC has, and no integer.
+		 */
+		out[0] = 2500;
+		out[1] = DIV_ROUND_CLOSEST(tsc_khz, 10);
+		out[2] = 25000000;
 		return true;
 	case 0x21:
 		memcpy(&out[1], "Inte    lTDX", 12);
@@ -191,11 +258,46 @@ static bool platform_cpuid(u32 leaf, u32 sub, u32 out[4])
 		out[2] = BIT(0);
 		out[3] = BIT(11) | BIT(20) | BIT(26) | BIT(27) | BIT(29);
 		return true;
+	case 0x80000007:
+		out[3] = BIT(8);	/* The TSC is invariant. */
+		return true;
 	case 0x80000008:
 		out[0] = 52 | 48 << 8;
 		return true;
 	}
 	return false;
+}
+
+/* What depends on the vCPU, and on its XFAM. */
+static void vcpu_cpuid(struct emu_vcpu *v, u32 leaf, u32 sub, u32 *out)
+{
+	const bool avx = v->xfam & XFEATURE_MASK_YMM;
+	u32 size = XSAVE_HDR_OFFSET + XSAVE_HDR_SIZE, cpu[4];
+
+	switch (leaf) {
+	case 1:
+		out[1] |= v->apic_id << 24;
+		if (!avx)
+			out[2] &= ~ECX_1_AVX;
+		if (out[2] & BIT(26) && v->cr4 & X86_CR4_OSXSAVE)
+			out[2] |= ECX_1_OSXSAVE;
+		break;
+	case 7:
+		if (!avx)
+			out[1] &= ~EBX_7_AVX;
+		break;
+	case 0xd:
+		cpuid_count(0xd, 2, &cpu[0], &cpu[1], &cpu[2], &cpu[3]);
+		if (!sub) {
+			out[0] &= v->xfam;
+			out[1] = v->xcr0 & XFEATURE_MASK_YMM ? cpu[0] + cpu[1] : size;
+			out[2] = avx ? cpu[0] + cpu[1] : size;
+			out[3] &= v->xfam >> 32;
+		} else if (sub == 2 && !avx) {
+			memset(out, 0, 4 * sizeof(*out));
+		}
+		break;
+	}
 }
 
 /**
@@ -209,7 +311,15 @@ static bool platform_cpuid(u32 leaf, u32 sub, u32 out[4])
  */
 bool emu_cpuid(struct emu_vcpu *v, u32 leaf, u32 sub, u32 *out)
 {
-	return platform_cpuid(leaf, ~0u, out) || platform_cpuid(leaf, sub, out);
+	if (!platform_cpuid(leaf, ~0u, out) && !platform_cpuid(leaf, sub, out)) {
+		/* There are no more subleaves: nothing, and nothing to ask for. */
+		if (leaf != 7 && (leaf != 0xd || !emu_engine->fpu))
+			return false;
+		memset(out, 0, 4 * sizeof(*out));
+		return true;
+	}
+	vcpu_cpuid(v, leaf, sub, out);
+	return true;
 }
 
 static u64 platform_rip(struct tdxemu_vp *vp)
@@ -361,10 +471,50 @@ static int counters_show(struct seq_file *m, void *unused)
 		   atomic64_read(&requests), atomic64_read(&leaves),
 		   atomic64_read(&ipis));
 	seq_printf(m, "instructions %llu\n", emu_instructions());
-	seq_printf(m, "exits %llu\n", emu_vmx_exits());
+	for (i = 0, count = 0; i < EMU_VMX_REASONS; i++)
+		count += emu_vmx_exits(i);
+	seq_printf(m, "exits %llu\n", count);
+	for (i = 0; i < EMU_VMX_REASONS; i++) {
+		count = emu_vmx_exits(i);
+		if (count)
+			seq_printf(m, "exits-%u %llu\n", i, count);
+	}
+	seq_printf(m, "crowded %llu\n", emu_vmx_exits(EMU_VMX_REASONS));
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(counters);
+
+static void show_vectors(struct seq_file *m, const char *name, const void *map)
+{
+	unsigned int vector;
+
+	for_each_set_bit(vector, (unsigned long *)map, 256)
+		seq_printf(m, " %s-0x%x", name, vector);
+}
+
+/* As they were when they left their TD last, or in the middle of a stay. */
+static int vcpus_show(struct seq_file *m, void *unused)
+{
+	struct emu_vcpu *v;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&vcpus_lock, flags);
+	list_for_each_entry(v, &vcpus, all) {
+		seq_printf(m, "vCPU %u rip 0x%llx cs 0x%x rsp 0x%llx rflags 0x%llx cr2 0x%llx cr3 0x%llx tpr %llu",
+			   v->index, v->rip, v->seg[VCPU_SREG_CS].sel, v->regs[VCPU_REGS_RSP],
+			   v->rflags, v->cr2, v->cr3, v->cr8);
+		show_vectors(m, "irr", v->irr);
+		show_vectors(m, "isr", v->isr);
+		if (v->pi) {
+			seq_printf(m, " notification %d", pi_test_on(v->pi));
+			show_vectors(m, "posted", v->pi->pir);
+		}
+		seq_puts(m, "\n");
+	}
+	raw_spin_unlock_irqrestore(&vcpus_lock, flags);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(vcpus);
 
 static int violations_show(struct seq_file *m, void *unused)
 {
@@ -630,6 +780,7 @@ static int __init emu_debugfs_init(void)
 
 	debugfs_create_file("trace", 0400, dir, NULL, &trace_fops);
 	debugfs_create_file("counters", 0400, dir, NULL, &counters_fops);
+	debugfs_create_file("vcpus", 0400, dir, NULL, &vcpus_fops);
 	debugfs_create_file("violations", 0400, dir, NULL, &violations_fops);
 	debugfs_create_file("faults", 0600, dir, NULL, &faults_fops);
 	debugfs_create_file("owned", 0400, dir, NULL, &owned_fops);

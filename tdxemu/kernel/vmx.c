@@ -63,18 +63,23 @@ static struct {
 	u8 area[PAGE_SIZE] __aligned(64);
 } initial_fpu __ro_after_init;
 
-static DEFINE_PER_CPU(u64, exits);
+/* VM exits by their reason, and instructions that were interpreted as they made room. */
+static DEFINE_PER_CPU(u64[EMU_VMX_REASONS], exits);
+static DEFINE_PER_CPU(u64, crowded);
 
 /**
  * emu_vmx_exits() - how many VM exits of TDs there were since boot
+ * @reason: of which reason; EMU_VMX_REASONS: instructions that were interpreted because
+ *	their pages drive each other out of the TLB model
  */
-u64 emu_vmx_exits(void)
+u64 emu_vmx_exits(unsigned int reason)
 {
 	u64 sum = 0;
 	int cpu;
 
 	for_each_possible_cpu(cpu)
-		sum += per_cpu(exits, cpu);
+		sum += reason < EMU_VMX_REASONS ? per_cpu(exits, cpu)[reason] :
+						  per_cpu(crowded, cpu);
 	return sum;
 }
 
@@ -411,9 +416,9 @@ static enum emu_result exception(struct emu_vcpu *v)
 }
 
 /*
- * The model has one slot for an address. Pages of one instruction that share a slot
- * drive each other out, and the CPU never has all that it needs at once. The
- * interpreter needs them one after the other.
+ * The model has a few places for an address. If more pages of one instruction share
+ * them, they drive each other out, and the CPU never has all that it needs at once.
+ * The interpreter needs them one after the other.
  */
 static bool thrashes(struct emu_vcpu *v)
 {
@@ -424,6 +429,7 @@ static bool thrashes(struct emu_vcpu *v)
 	if (++v->evictions < EVICTIONS_MAX)
 		return false;
 	v->evictions = 0;
+	this_cpu_inc(crowded);
 	return true;
 }
 
@@ -543,8 +549,8 @@ static enum emu_result stay(struct emu_vcpu *v, bool *launched)
 		return emu_dead(v, "VM entry failed with error %llu at rip 0x%llx",
 				vmread(VM_INSTRUCTION_ERROR), v->rip);
 	*launched = true;
-	this_cpu_inc(exits);
 	reason = vmread(VM_EXIT_REASON);
+	this_cpu_inc(exits[min_t(u16, reason, EMU_VMX_REASONS - 1)]);
 	save_guest(v);
 	return handle_exit(v, reason, acknowledge);
 }
@@ -679,6 +685,7 @@ static void vmx_vcpu_free(struct emu_vcpu *v)
 
 const struct emu_engine emu_vmx = {
 	.name = "vmx",
+	.fpu = true,
 	.init = vmx_init,
 	.vcpu_init = vmx_vcpu_init,
 	.vcpu_free = vmx_vcpu_free,

@@ -667,11 +667,17 @@ GUEST static void guest_ve(u32 index)
 	G_CHECK(ve_count == 2 && ve_reason == 12 && ve_len == 1, ve_reason);
 	asm volatile("outb %%al, %%dx" : : "a" (0), "d" (0x80));
 	G_CHECK(ve_count == 3 && ve_reason == 30 && ve_qual >> 16 == 0x80, ve_qual);
+	/* An MSR of KVM's own, which no module answers for. */
+	asm volatile("rdmsr" : "=a" (eax), "=d" (edx) : "c" (0x4b564d01));
+	G_CHECK(ve_count == 4 && ve_reason == 31 && ve_len == 2, ve_reason);
+	/* IA32_MISC_ENABLE can be read, and writing it is the host's. */
 	asm volatile("rdmsr" : "=a" (eax), "=d" (edx) : "c" (0x1a0));
-	G_CHECK(ve_count == 4 && ve_reason == 31, ve_reason);
+	G_CHECK(ve_count == 4, ve_reason);
+	asm volatile("wrmsr" : : "a" (eax), "d" (edx), "c" (0x1a0));
+	G_CHECK(ve_count == 5 && ve_reason == 32, ve_reason);
 	/* MMIO: nothing is there, and KVM says so with #VE. */
 	asm volatile("mov %%eax, (%1)" : : "a" (0), "r" (0x20000000ul + SHARED) : "memory");
-	G_CHECK(ve_count == 5 && ve_reason == 48, ve_reason);
+	G_CHECK(ve_count == 6 && ve_reason == 48, ve_reason);
 	G_CHECK(ve_gpa == (0x20000000 | SHARED_BIT), ve_gpa);
 	G_CHECK(ve_gla == 0x20000000 + SHARED, ve_gla);
 

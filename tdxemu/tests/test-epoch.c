@@ -225,21 +225,38 @@ static void moved(void)
 	CHECK_EQ(remove_page(), 0);
 }
 
+/* The model has 128 places, each for 8 translations of 4 KiB. */
+#define TLB_PLACES	128
+#define TLB_WAYS	8
+
+/* Another address that has its translation where that of the victim is. */
+static u64 same_place(unsigned int i)
+{
+	return victim + i * TLB_PLACES * PAGE;
+}
+
 /* What may be kept of tdxemu_access(): all, until one translation goes. */
 static void in_generation(void)
 {
-	/* The model has room for 1024 translations of 4 KiB. */
-	u64 same_place = victim + 1024 * PAGE, before;
+	u64 before;
 	struct tdxemu_vp *vp = tdxemu_vp_at(td.vp[0]);
 	struct tdxemu_access a;
+	unsigned int i;
 
 	host.cpu = 0;
+	tdxemu_tlb_flush(vp);
 	before = tdxemu_tlb_generation(vp);
 	CHECK_EQ(tdxemu_access(vp, victim, TDXEMU_WRITE, &a), TDXEMU_OK);
 	CHECK_EQ(tdxemu_access(vp, victim + 8, TDXEMU_READ, &a), TDXEMU_OK);
 	CHECK(!a.evicted);
 	CHECK_EQ(tdxemu_tlb_generation(vp), before);
-	CHECK_EQ(tdxemu_access(vp, same_place, TDXEMU_READ, &a), TDXEMU_OK);
+	/* There is room for the first, and for TLB_WAYS - 1 more. */
+	for (i = 1; i < TLB_WAYS; i++) {
+		CHECK_EQ(tdxemu_access(vp, same_place(i), TDXEMU_READ, &a), TDXEMU_OK);
+		CHECK(!a.evicted);
+		CHECK_EQ(tdxemu_tlb_generation(vp), before);
+	}
+	CHECK_EQ(tdxemu_access(vp, same_place(i), TDXEMU_READ, &a), TDXEMU_OK);
 	/* By exactly one, for exactly one. */
 	CHECK_EQ(tdxemu_tlb_generation(vp), before + 1);
 	CHECK(a.evicted);
@@ -254,9 +271,11 @@ static void in_generation(void)
 static void generation(void)
 {
 	struct tdxemu_vp *vp = tdxemu_vp_at(td.vp[0]);
+	unsigned int i;
 	u64 before;
 
-	CHECK(put_state(&td, victim + 1024 * PAGE, 0, S_MAPPED, NULL));
+	for (i = 1; i <= TLB_WAYS; i++)
+		CHECK(put_state(&td, same_place(i), 0, S_MAPPED, NULL));
 	meanwhile = in_generation;
 	CHECK_EQ(td_enter(&td, 0, guest_wait), EXIT_EXTERNAL_INTERRUPT);
 	before = tdxemu_tlb_generation(vp);

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0
+# Sourced by tests that boot Linux in a TD, after lab.sh and tap.sh.
+
+# Not more than one line of those after "WHEN:" in what td_linux.c has printed.
+figure() {
+	sed -n "/^$1:\$/,/^\$/s/$2/\\1/p" "$log" # pipe: of a file
+}
+
+more_than() {
+	echo "$1: ${3:-nothing}, not more than $2"
+	[ "${3:-0}" -gt "$2" ]
+}
+
+exactly() {
+	echo "$1: ${3:-nothing}, not $2"
+	[ "${3:-nothing}" = "$2" ]
+}
+
+printed() {
+	grep -q "$@" "$log"
+}
+
+# What the guest's kernel has to say, but for what demo/README.md explains. The guest has
+# loglevel=5: warnings and worse; "[U]" is from user space.
+no_warnings() {
+	sed -n -e '/\[U\] /d' \
+		-e '/tdx: VMM did not configure X2APIC_IDs properly/d' \
+		-e '/ACPI: No IOAPIC entries present/d' \
+		-e '/ACPI: setting ELCR to 0001 (from ffff)/d' \
+		-e '/ACPI Error: AE_BAD_PARAMETER, During Region initialization/d' \
+		-e '/ACPI: Unable to load the System Description Tables/d' \
+		-e '/ACPI Error: Could not remove SCI handler/d' \
+		-e 's/^  | //p' "$log" >"$log.warnings"
+	cat "$log.warnings"
+	[ ! -s "$log.warnings" ]
+}
+
+# boot NAME VARIABLE=VALUE... MODE: demo/run-linux; its status is in $rc.
+boot() {
+	log=$logs/test-linux-$1.log
+	shift
+	rc=0
+	env "$@" >"$log" 2>&1 || rc=$?
+}
+
+# passes NAME CPUS ROUNDS VARIABLE=VALUE... MODE: it boots, converts, gives memory away and
+# takes it back, and nobody complains.
+passes() {
+	name=$1 cpus=$2 rounds=$3
+	shift 3
+	mode=
+	for mode; do :; done
+	boot "$name" GUEST_APPEND="loglevel=5 rounds=$rounds" VCPUS="$cpus" MIB=128 \
+		"$@"
+	if [ "$rc" -eq 0 ]; then
+		ok "$name: demo/run-linux $mode"
+	else
+		tail -n 20 "$log" >"$log.end"
+		not_ok "$name: demo/run-linux $mode" "$log.end"
+	fi
+	verdict "$name: user space of a TDX guest" \
+		printed "init: user space after .* $cpus CPUs (tdx_guest)"
+	leaves=$(figure 'Linux begins' '.*S-EPT: \([0-9]*\) leaves of 2 MiB.*')
+	if [ "$mode" = huge ]; then
+		verdict "$name: its memory was accepted by 2 MiB" more_than leaves 50 "$leaves"
+		verdict "$name: leaves were split" more_than DEMOTE 0 \
+			"$(figure 'Memory has been converted' '.* MEM.PAGE.DEMOTE \([0-9]*\).*')"
+	else
+		verdict "$name: its memory was accepted by 4 KiB" exactly leaves 0 "$leaves"
+	fi
+	verdict "$name: ranges were converted" more_than ranges 3 \
+		"$(figure 'Memory has been converted' '.*MapGPA: \([0-9]*\) to shared.*')"
+	verdict "$name: others were given to the host" more_than ranges 3 \
+		"$(figure 'Memory has been converted' '.*given to the host: \([0-9]*\) ranges.*')"
+	verdict "$name: what came back was zero, and what was near it as before" \
+		printed "init: converted: rounds $rounds .* failed 0 wrong 0"
+	verdict "$name: and all other memory" printed 'check: .* MiB read [0-9]* times, 0 words wrong'
+	verdict "$name: no warning of the guest's kernel" no_warnings
+}
