@@ -6,8 +6,8 @@
  *
  *	td_workloads [-1|-2|-3] STORY...	boot, balloon, devices, shared, density
  *
- * Each is told with so many sizes, two without an option, so that the cost of a GiB is the
- * slope; boot of four vCPUs with three then, to see a line. SEAMCALLs and exits are those
+ * Each is told with so many sizes, all without an option, so that the cost of a GiB is the
+ * slope; boot with the third of four vCPUs alone. SEAMCALLs and exits are those
  * that the software TDX module has counted, requests and IPIs come from the hooks in its
  * kernel, the rest from KVM's and the kernel's statistics.
  * Nothing is derived from what it ought to be.
@@ -126,7 +126,7 @@ struct td {
 
 static u64 gmem_flags;
 static bool in_place;
-static int nr_sizes = 2;
+static int nr_sizes = ARRAY_SIZE(sizes);
 /* Calls of the VMM that change its TD's memory. */
 static u64 nr_calls;
 /* Exits that are none of the story, but ask for the next request. */
@@ -594,8 +594,8 @@ static void story_boot(void *data)
 	int i, j, n;
 
 	for (i = 0; i < ARRAY_SIZE(vcpu_counts); i++) {
-		/* One more, once, shows whether two make a line. */
-		n = nr_sizes == 2 && vcpu_counts[i] == 4 ? 3 : nr_sizes;
+		/* The third shows whether the others make a line, and is told once. */
+		n = vcpu_counts[i] == MAX_RUNNING ? nr_sizes : min(nr_sizes, 2);
 		for (j = 0; j < n; j++)
 			run_boot(sizes[j], vcpu_counts[i]);
 	}
