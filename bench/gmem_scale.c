@@ -86,7 +86,6 @@ static void reset_locks(void)
 	set_param("mmu_waits", 0);
 	set_param("invalidate_longest", 0);
 	set_param("invalidate_waits", 0);
-	set_param("slots_waits", 0);
 }
 
 static void pin(int cpu)
@@ -407,7 +406,6 @@ static void run_threads(const char *name, int nr, bool faults)
 	time_threads(nr, faults, true);
 	figure_at(name, nr, "waits for mmu_lock", get_param("mmu_waits"));
 	figure_at(name, nr, "waits for invalidate_lock", get_param("invalidate_waits"));
-	figure_at(name, nr, "waits for slots_lock", get_param("slots_waits"));
 }
 
 static void story_threads(void)
