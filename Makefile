@@ -41,7 +41,7 @@ mutations: ready	## tests of the tests: breaks the kernel in many ways, each has
 check: ready		## the patches one by one, without running a kernel [ALL=1] [CHECK_SINCE=COMMIT]
 	@lab/check
 
-bench: ready		## counts of the series beside those of the base [BENCH=tdx|svm|insns|workloads|designs] [COMPARE=FILE]
+bench: ready		## counts of the series beside those of the base [BENCH=tdx|svm|insns|scale|workloads|designs|engines] [COMPARE=FILE]
 	@bench/run $(BENCH)
 
 clean:			## removes what was built; with ALL=1 the base and build/linux too

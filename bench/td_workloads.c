@@ -4,12 +4,12 @@
  * with devices, begins with shared memory, has many neighbours. Prints figures for
  * bench/figures, as curves over the MiB of memory that a story is about.
  *
- *	td_workloads [-s] STORY...	boot, balloon, devices, shared, density
+ *	td_workloads [-1|-2|-3] STORY...	boot, balloon, devices, shared, density
  *
- * Each is told with several sizes, so that the cost of a GiB is the slope; with -s with
- * the smallest alone. SEAMCALLs
- * and exits are those that the software TDX module has counted, requests and IPIs come
- * from the hooks in its kernel, the rest from KVM's and the kernel's statistics.
+ * Each is told with so many sizes, all without an option, so that the cost of a GiB is the
+ * slope; boot with the third of four vCPUs alone. SEAMCALLs and exits are those
+ * that the software TDX module has counted, requests and IPIs come from the hooks in its
+ * kernel, the rest from KVM's and the kernel's statistics.
  * Nothing is derived from what it ought to be.
  *
  * The VMM does what QEMU does: memory that becomes shared is taken out of the
@@ -52,9 +52,9 @@
 #define EXIT_TDCALL		77
 
 /* What a story is told with, smallest first. */
-static const u64 sizes[] = { 8 * MIB, 16 * MIB };
+static const u64 sizes[] = { 8 * MIB, 16 * MIB, 24 * MIB };
 /* Of a TD of which there are many. */
-static const u64 small_sizes[] = { 4 * MIB, 8 * MIB };
+static const u64 small_sizes[] = { 4 * MIB, 8 * MIB, 12 * MIB };
 kvm_static_assert(ARRAY_SIZE(small_sizes) == ARRAY_SIZE(sizes));
 static const int vcpu_counts[] = { 1, 4, 64, 248 };
 
@@ -591,17 +591,20 @@ static void run_boot_busy(u64 nr_pages)
 
 static void story_boot(void *data)
 {
-	int i, j;
+	int i, j, n;
 
-	for (i = 0; i < ARRAY_SIZE(vcpu_counts); i++)
-		for (j = 0; j < nr_sizes; j++)
+	for (i = 0; i < ARRAY_SIZE(vcpu_counts); i++) {
+		/* The third shows whether the others make a line, and is told once. */
+		n = vcpu_counts[i] == MAX_RUNNING ? nr_sizes : min(nr_sizes, 2);
+		for (j = 0; j < n; j++)
 			run_boot(sizes[j], vcpu_counts[i]);
+	}
 	run_boot_busy(sizes[0]);
 }
 
 /* Of each 8 MiB these are given back: 6 MiB in two blocks, 544 KiB in small ones. */
 #define REGION			(8 * MIB)
-#define MAX_REGIONS		2
+#define MAX_REGIONS		3
 #define BLOCKS_PER_REGION	18
 
 static int balloon_blocks(struct block *b, u64 nr_pages, u64 *random)
@@ -817,11 +820,12 @@ int main(int argc, char *argv[])
 	TEST_REQUIRE(td_is_supported());
 	__TEST_REQUIRE(memcg_is_supported(), "No memory controller of cgroup v2");
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (argc > 1 && !strcmp(argv[1], "-s")) {
-		nr_sizes = 1;
+	if (argc > 1 && argv[1][0] == '-') {
+		nr_sizes = atoi(argv[1] + 1);
 		i = 2;
 	}
-	TEST_ASSERT(argc > i, "Usage: %s [-s] STORY...", argv[0]);
+	TEST_ASSERT(argc > i && nr_sizes > 0 && nr_sizes <= ARRAY_SIZE(sizes),
+		    "Usage: %s [-1|-2|-3] STORY...", argv[0]);
 
 	in_place = kvm_has_gmem_attributes();
 	if (td_has_gmem_flags(GUEST_MEMFD_FLAG_HUGEPAGE))

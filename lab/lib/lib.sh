@@ -150,7 +150,11 @@ tree_state() {
 }
 
 tests_of() {
-	case $1 in base | testonly) echo "$1" ;; *) echo series ;; esac
+	case $1 in
+	base | testonly) echo "$1" ;;
+	holdsbase) echo base ;;
+	*) echo series ;;
+	esac
 }
 
 renamed() {
