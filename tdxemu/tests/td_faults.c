@@ -530,10 +530,11 @@ static void fatal(enum op op, const struct fault_case *c)
 	provoke(false);
 }
 
+/* Free, or in the lists of free pages that each CPU has. */
 static long free_kb(void)
 {
+	long kb = 0, pages;
 	char line[128];
-	long kb = 0;
 	FILE *f;
 
 	write_file("/proc/sys/vm/drop_caches", "3");
@@ -542,11 +543,18 @@ static long free_kb(void)
 	while (fgets(line, sizeof(line), f) && sscanf(line, "MemFree: %ld", &kb) != 1)
 		;
 	fclose(f);
+	f = fopen("/proc/zoneinfo", "r");
+	TEST_ASSERT(f, "errno %d", errno);
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, " count: %ld", &pages) == 1)
+			kb += pages * (PAGE_SIZE / 1024);
+	}
+	fclose(f);
 	return kb;
 }
 
 #define DEAD_LEAVES	8
-/* What is on its way to be free: per-CPU lists, RCU. */
+/* What is on its way to be free: slabs, RCU. */
 #define SLACK_KB	2048
 
 /*
