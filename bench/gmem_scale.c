@@ -21,6 +21,7 @@
 #include <time.h>
 
 #include "figure.h"
+#include "param.h"
 #include "test_util.h"
 #include "kvm_util.h"
 #include "processor.h"
@@ -31,7 +32,6 @@
 
 #define SLOT		10
 #define GPA		SZ_4G
-#define PARAM		"/sys/module/kvm/parameters/bench_"
 #define MAX_VCPUS	4
 #define MAX_VMS		64
 #define ROUNDS		3
@@ -55,37 +55,12 @@ static u64 now(void)
 	return low | (u64)high << 32;
 }
 
-static void set_param(const char *name, u64 value)
-{
-	char path[128];
-	FILE *f;
-
-	snprintf(path, sizeof(path), PARAM "%s", name);
-	f = fopen(path, "w");
-	TEST_ASSERT(f, "No %s: not a kernel with holds.patch", path);
-	fprintf(f, "%lu\n", value);
-	TEST_ASSERT(!fclose(f), "%s: %s", path, strerror(errno));
-}
-
-static u64 get_param(const char *name)
-{
-	char path[128];
-	u64 value;
-	FILE *f;
-
-	snprintf(path, sizeof(path), PARAM "%s", name);
-	f = fopen(path, "r");
-	TEST_ASSERT(f && fscanf(f, "%lu", &value) == 1, "Cannot read %s", path);
-	fclose(f);
-	return value;
-}
-
 static void reset_locks(void)
 {
-	set_param("mmu_longest", 0);
-	set_param("mmu_waits", 0);
-	set_param("invalidate_longest", 0);
-	set_param("invalidate_waits", 0);
+	set_param("bench_mmu_longest", 0);
+	set_param("bench_mmu_waits", 0);
+	set_param("bench_invalidate_longest", 0);
+	set_param("bench_invalidate_waits", 0);
 }
 
 static void pin(int cpu)
@@ -253,9 +228,9 @@ static void story_length(void)
 				reset_locks();
 				n = timed(ops[op], &t, offset, sizes[i]);
 				took[op] = min(took[op], n);
-				mmu[op] = min(mmu[op], get_param("mmu_longest"));
+				mmu[op] = min(mmu[op], get_param("bench_mmu_longest"));
 				invalidate[op] = min(invalidate[op],
-						     get_param("invalidate_longest"));
+						     get_param("bench_invalidate_longest"));
 				if (op == HOLE || op == TO_PRIVATE)
 					destroy(&t);
 			}
@@ -297,7 +272,7 @@ static void story_sparse(void)
 		figure_at("sparse hole", sizes[i] / SZ_1K, "instructions",
 			  timed(punch, &t, SZ_1M, sizes[i]));
 		figure_at("sparse hole", sizes[i] / SZ_1K, "longest hold of mmu_lock",
-			  get_param("mmu_longest"));
+			  get_param("bench_mmu_longest"));
 		destroy(&t);
 	}
 }
@@ -404,8 +379,8 @@ static void run_threads(const char *name, int nr, bool faults)
 	figure_at(name, nr, "instructions a page, all CPUs",
 		  time_threads(nr, faults, false) / (THREADS_SIZE / SZ_4K));
 	time_threads(nr, faults, true);
-	figure_at(name, nr, "waits for mmu_lock", get_param("mmu_waits"));
-	figure_at(name, nr, "waits for invalidate_lock", get_param("invalidate_waits"));
+	figure_at(name, nr, "waits for mmu_lock", get_param("bench_mmu_waits"));
+	figure_at(name, nr, "waits for invalidate_lock", get_param("bench_invalidate_waits"));
 }
 
 static void story_threads(void)

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 
 #include "figure.h"
+#include "param.h"
 #include "test_util.h"
 #include "kvm_util.h"
 #include "processor.h"
@@ -25,7 +26,6 @@
 
 #define BENCH_SLOT	10
 #define BENCH_GPA	SZ_4G
-#define PARAM		"/sys/module/kvm/parameters/"
 
 static const struct {
 	const char *name;
@@ -40,31 +40,6 @@ static const struct {
 	{ "1 GiB, sparse", SZ_1G, true },
 	{ "256 GiB, sparse", 256ull * SZ_1G, true },
 };
-
-static void set_param(const char *name, u64 value)
-{
-	char path[128];
-	FILE *f;
-
-	snprintf(path, sizeof(path), PARAM "%s", name);
-	f = fopen(path, "w");
-	TEST_REQUIRE(f);
-	fprintf(f, "%lu\n", value);
-	TEST_ASSERT(!fclose(f), "%s: %s", path, strerror(errno));
-}
-
-static u64 get_param(const char *name)
-{
-	char path[128];
-	u64 value;
-	FILE *f;
-
-	snprintf(path, sizeof(path), PARAM "%s", name);
-	f = fopen(path, "r");
-	TEST_ASSERT(f && fscanf(f, "%lu", &value) == 1, "Cannot read %s", path);
-	fclose(f);
-	return value;
-}
 
 static void pre_fault(struct kvm_vcpu *vcpu, u64 offset, u64 size)
 {

@@ -57,7 +57,7 @@
 /*
  * The APIC timer of a TD counts at the module's 25 MHz, as CPUID leaf 0x15 tells the
  * guest. KVM's default is 1 GHz: each of the guest's timers would come after a fortieth
- * of its time, and it would do nothing but set them again.
+ * of its time, and it would do nothing but take interrupts.
  */
 #define APIC_BUS_CYCLE_NS	40
 #define TDXEMU		"/sys/kernel/debug/tdxemu/"
