@@ -8,7 +8,7 @@ export LINUX MACHINE VM VMM GUEST CONFIG TEST BASE ALL DROP CHECK_SINCE TOPIC RE
 .PHONY: help run test tree export post kernel shell kselftest stress mutations check bench clean \
 	setup fetch ready
 
-run: ready		## holes and conversions in a TD, before and after [BASE=1] [MACHINE=bochs-tdx|qemu-svm|bochs-vmx] [VMM=qemu] [GUEST=linux]
+run: ready		## holes and conversions in a TD, before and after [BASE=1] [MACHINE=bochs-tdx|qemu-svm|qemu-arm64|bochs-vmx] [VMM=qemu] [GUEST=linux]
 	@demo/run
 
 test:			## everything CI runs; ends with the sum [ALL=1] [ONLY=PATTERN] [LIST=1]
@@ -23,13 +23,13 @@ export:			## patches/ from the branches of build/linux
 post: ready		## a topic as mails, with recipients: TOPIC=name [REVISION=N] [RFC=1] [FROM=] [SIGNOFF=1]
 	@lab/source/post $(TOPIC)
 
-kernel: ready		## the kernel of build/linux [CONFIG=fast|debug|kcsan|base|tdx|tdxdebug|tdxbase|tdguest]
+kernel: ready		## the kernel of build/linux [CONFIG=fast|debug|kcsan|base|tdx|tdxdebug|tdxbase|tdguest|arm64|arm64-16k]
 	@lab/build/kernel $(or $(CONFIG),fast)
 
-shell: ready		## a shell in a machine; Ctrl-A X leaves [MACHINE=qemu-svm|bochs-vmx|bochs-tdx] [CONFIG=]
+shell: ready		## a shell in a machine; Ctrl-A X leaves [MACHINE=qemu-svm|qemu-arm64|bochs-vmx|bochs-tdx] [CONFIG=]
 	@lab/shell
 
-kselftest: ready	## one selftest in a machine, or all: TEST=name [MACHINE=qemu-svm|bochs-vmx|bochs-tdx] [CONFIG=]
+kselftest: ready	## one selftest in a machine, or all: TEST=name [MACHINE=qemu-svm|qemu-arm64|bochs-vmx|bochs-tdx] [CONFIG=]
 	@lab/kselftest $(TEST)
 
 stress: ready		## random operations on guest_memfd for a while: [SECONDS=1800] [SEED=] [MACHINE=qemu-svm|bochs-tdx] [CONFIG=]

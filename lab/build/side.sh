@@ -9,11 +9,13 @@ side_tree() {
 	if [ ! -e "$1/.git" ]; then
 		git -C "$build/linux" worktree prune || return
 		git -C "$build/linux" worktree add -q --no-checkout --detach "$1" "$2" || return
-		side_patterns >"$build/side.tmp" || return
-		# It says how far it is, on stderr.
-		git -C "$1" sparse-checkout set --no-cone --stdin <"$build/side.tmp" || return
-		rm "$build/side.tmp"
 	fi
+	side_patterns >"$build/side.tmp" || return
+	side_have=$(git -C "$1" rev-parse --path-format=absolute --git-path info/sparse-checkout) || return
+	# It says how far it is, on stderr.
+	cmp -s "$build/side.tmp" "$side_have" ||
+		git -C "$1" sparse-checkout set --no-cone --stdin <"$build/side.tmp" || return
+	rm "$build/side.tmp"
 	git -C "$1" checkout -q -f --detach "$2" || return
 	git -C "$1" clean -qfdx
 }
@@ -26,5 +28,6 @@ side_patterns() {
 		printf '%s\n' "!/$side_dir/" "/$side_dir/**/Kconfig*" "/$side_dir/**/Kbuild*" \
 			"/$side_dir/**/Makefile*"
 	done
-	echo /arch/x86/
+	# The selftests are built for arm64, too.
+	printf '%s\n' /arch/x86/ /arch/arm64/ '!/arch/arm64/boot/dts/'
 }

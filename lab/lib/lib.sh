@@ -15,7 +15,8 @@
 #   tree_state DIR [PATH...]
 #                       what a build of these parts of a git tree depends on:
 #                       the commit and all that is not committed.
-#   tests_of CONFIG     the selftests that go with a kernel (lab/build/kselftest-build).
+#   tests_of CONFIG [MACHINE]
+#                       the selftests that go with a kernel (lab/build/kselftest-build).
 #   machine_chosen DEFAULT
 #                       sets machine and config to MACHINE and CONFIG, or to DEFAULT
 #                       and fast. What they were called before is taken, with a warning.
@@ -150,9 +151,11 @@ tree_state() {
 }
 
 tests_of() {
-	case $1 in
-	base | testonly) echo "$1" ;;
-	holdsbase) echo base ;;
+	case ${2-}:$1 in
+	qemu-arm64:base) echo arm64-base ;;
+	qemu-arm64:*) echo arm64-series ;;
+	*:base | *:testonly) echo "$1" ;;
+	*:holdsbase) echo base ;;
 	*) echo series ;;
 	esac
 }
@@ -182,8 +185,8 @@ machine_named() {
 
 machine_check() {
 	case $1 in
-	qemu-svm | bochs-vmx | bochs-tdx) ;;
-	*) die "unknown machine '$1': qemu-svm, bochs-vmx or bochs-tdx (the software TDX module)" ;;
+	qemu-svm | qemu-arm64 | bochs-vmx | bochs-tdx) ;;
+	*) die "unknown machine '$1': qemu-svm, qemu-arm64, bochs-vmx or bochs-tdx (the software TDX module)" ;;
 	esac
 }
 
@@ -194,6 +197,9 @@ machine_kernel() {
 	bochs-tdx-base) echo tdxbase ;;
 	bochs-tdx-mutations) echo mutationstdx ;;
 	bochs-tdx-*) die "no kernel '$2' with the software TDX module: CONFIG=fast, debug or base" ;;
+	qemu-arm64-fast) echo arm64 ;;
+	qemu-arm64-16k) echo arm64-16k ;;
+	qemu-arm64-*) die "no kernel '$2' for arm64: CONFIG=fast or 16k" ;;
 	*) echo "$2" ;;
 	esac
 }
