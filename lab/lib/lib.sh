@@ -23,6 +23,8 @@
 #   machine_named NAME CONFIG
 #                       the same, of these.
 #   machine_check NAME  dies unless there is such a machine.
+#   variant_append MACHINE[+VARIANT...]
+#                       prints what variants of a machine have on the kernel's command line.
 #   machine_kernel MACHINE CONFIG
 #                       the kernel of that configuration for the machine.
 
@@ -181,6 +183,12 @@ machine_named() {
 		renamed "configuration lab" fast
 	}
 	machine_check "$machine"
+}
+
+variant_append() {
+	case $1 in *+inplace*) printf ' kvm.gmem_in_place_conversion=1' ;; esac
+	case $1 in *+vmx*) printf ' tdxemu_engine=vmx' ;; esac
+	case $1 in *+module2*) printf ' tdxemu_module=2.0' ;; esac
 }
 
 machine_check() {
