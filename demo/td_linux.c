@@ -10,13 +10,14 @@
  * GUEST_MEMFD_FLAG_HUGEPAGE, the host has pages of 4 KiB for it.
  *
  * Devices: a serial port, of which the guest's text comes; a port that ends the machine;
- * one by which the guest asks for a report; and two ports by which the guest gives pages to the host, which punches them out of the
- * guest_memfd.  What the guest converts to shared is punched out as well, as VMMs do; if
- * memory is converted in place, that stays.
+ * one by which the guest asks for a report; and two ports by which the guest gives pages
+ * to the host, which punches them out of the guest_memfd.  What the guest converts to
+ * shared is punched out as well, as VMMs do, and what it converts to private is dropped
+ * where it was shared; if memory is converted in place, that stays.
  *
  * With -x each hole for the guest is a page too long, and with -f the software TDX module gets
- * the line FAULT when user space begins, see "faults" in tdxemu/kernel/README.md: for
- * the guest to notice.
+ * the line FAULT when user space begins to give pages away, see "faults" in
+ * tdxemu/kernel/README.md: for the guest to notice.
  *
  * Exit status: what the guest has written to the port.
  */
@@ -70,7 +71,6 @@
 /* Of page table entries. */
 #define PTE_TABLE	(BIT_ULL(0) | BIT_ULL(1))
 #define PTE_PAGE_2M	(PTE_TABLE | BIT_ULL(7))
-
 
 static struct kvm_vm *vm;
 static struct td_mem ram, boot_page;
@@ -440,6 +440,9 @@ static void create(const char *kernel, const char *initrd)
 	}
 	td_mem_add(vm, &ram, SLOT_RAM, 0, ram_pages, huge ? GUEST_MEMFD_FLAG_HUGEPAGE : 0);
 	td_mem_add(vm, &boot_page, SLOT_BOOT, TDL_BOOT, 1, 0);
+	/* What is shared is counted with the host's memory, page by page. */
+	if (!ram.in_place)
+		madvise(ram.hva, ram_pages * PAGE_SIZE, MADV_NOHUGEPAGE);
 	load_ram();
 	load_pages(&boot_page, 0, 1, page);
 	td_finalize(vm);
@@ -577,21 +580,31 @@ static void report_vcpus(void)
 	fclose(f);
 }
 
-/* Memory of the host that nobody uses, in KiB. */
+/* Memory of the host that nobody uses, in KiB; with what its CPUs keep at hand. */
 static long host_free(void)
 {
-	FILE *f = fopen("/proc/meminfo", "r");
+	FILE *refresh = fopen("/proc/sys/vm/stat_refresh", "w");
+	FILE *f = fopen("/proc/zoneinfo", "r");
 	char line[128];
-	long kib = -1;
+	long pages = 0, n;
 
-	TEST_ASSERT(f, "/proc/meminfo: errno %d", errno);
-	while (kib < 0 && fgets(line, sizeof(line), f))
-		sscanf(line, "MemFree: %ld kB", &kib);
+	TEST_ASSERT(f, "/proc/zoneinfo: errno %d", errno);
+	/* Else each CPU's changes are seen when there are many. */
+	if (refresh) {
+		fputs("1", refresh);
+		fclose(refresh);
+	}
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, " pages free %ld", &n) == 1 ||
+		    sscanf(line, " count: %ld", &n) == 1)
+			pages += n;
+	}
 	fclose(f);
-	return kib;
+	return pages * (PAGE_SIZE / SZ_1K);
 }
 
 static long host_free_before;	/* there was a TD */
+static struct timespec begin;
 
 static pthread_mutex_t report_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -608,6 +621,7 @@ static void report(const char *when)
 	for (i = 0; i < nr_vcpus; i++)
 		faults += vcpu_get_stat(vcpus[i], pf_taken);
 	printf("\n%s:\n", when);
+	printf("  after %.1f s\n", timespec_to_ns(timespec_elapsed(begin)) / 1e9);
 	report_sept();
 	report_calls(true);
 	printf("  faults: %lu, port I/Os: %lu\n", faults - faults_before, now.io - before.io);
@@ -671,6 +685,16 @@ static u8 absent(u16 port)
 	return 0xff;
 }
 
+static const char * const marks[] = {
+	"The guest has reached a point",
+	[TDL_MARK_USER] = "User space has begun",
+	[TDL_MARK_CONVERTED] = "Memory has been converted",
+	[TDL_MARK_BALLOON] = "The host has the balloon",
+	[TDL_MARK_TURN] = "Some of memory has been converted",
+	[TDL_MARK_GIVES] = "The balloon is back",
+	[TDL_MARK_GIVEN] = "User space has given pages away, and has them back",
+};
+
 static void do_io(struct kvm_run *run)
 {
 	static u64 balloon_page;	/* The guest writes to both ports under a lock. */
@@ -693,8 +717,8 @@ static void do_io(struct kvm_run *run)
 	} else if (run->io.port == TDL_EXIT_PORT) {
 		status = *data;
 	} else if (run->io.port == TDL_MARK_PORT) {
-		report(*data == 1 ? "User space has begun" : "Memory has been converted");
-		if (*data == 1 && fault)
+		report(*data < ARRAY_SIZE(marks) ? marks[*data] : marks[0]);
+		if (*data == TDL_MARK_GIVES && fault)
 			inject();
 	} else if (run->io.port == TDL_BALLOON_PAGE) {
 		balloon_page = *(u32 *)data;
@@ -719,8 +743,11 @@ static void do_map_gpa(struct kvm_run *run)
 
 	TEST_ASSERT(first + nr <= ram_pages, "MapGPA of 0x%lx, which is no memory", gpa);
 	r = __td_mem_convert(&ram, first, nr, shared);
+	/* What it was before is free now. */
 	if (!r && shared && !ram.in_place)
 		r = __td_mem_punch(&ram, first, nr);
+	else if (!r && !shared && !ram.in_place)
+		r = madvise(ram.hva + first * PAGE_SIZE, nr * PAGE_SIZE, MADV_DONTNEED);
 	if (r && (errno == EAGAIN || errno == EBUSY || errno == ENOMEM)) {
 		COUNT(retries, 1);
 		run->hypercall.ret = EAGAIN;
@@ -858,6 +885,7 @@ int main(int argc, char **argv)
 	huge = huge && has_huge_pages();
 	report_calls(false);
 	host_free_before = host_free();
+	clock_gettime(CLOCK_MONOTONIC, &begin);
 	create(argv[optind], argv[optind + 1]);
 	printf("\nLinux in a TD: %lu MiB on a guest_memfd with %s pages%s, %d vCPUs\n", mib,
 	       huge ? "huge" : "small", ram.in_place ? ", converted in place" : "", nr_vcpus);

@@ -27,8 +27,14 @@
 /* As isa-debug-exit of QEMU: a byte written here ends the machine with it. */
 #define TDL_EXIT_PORT	0xf4
 
-/* A byte written here makes the VMM show its counts: 1, user space has begun; 2, it is done. */
+/* A byte written here makes the VMM show its counts, and says what has been reached. */
 #define TDL_MARK_PORT	0xf0
+#define TDL_MARK_USER		1	/* user space */
+#define TDL_MARK_CONVERTED	2	/* the end of tdx_convert's rounds */
+#define TDL_MARK_BALLOON	3	/* the host has the balloon's pages */
+#define TDL_MARK_GIVES		4	/* "check" is about to give pages of its own away */
+#define TDL_MARK_GIVEN		5	/* and has them back */
+#define TDL_MARK_TURN		6	/* the end of some of the rounds */
 
 /* A balloon: the first page, and the number of pages that the host may take. */
 #define TDL_BALLOON_PAGE	0xf8

@@ -8,6 +8,11 @@
  * block has to keep its contents, what is shared has to hold what is written, and what
  * comes back has to be zero.  Reading tells the counts of all rounds.
  *
+ * Writing "page ADDRESS" gives away the page that the writer has there, and takes it back.
+ * It is zero then.  So a program sees holes in memory of its own, where it knows each word.
+ *
+ * Writing "inflate PAGES" gives that many single pages away, and "deflate" takes them back.
+ *
  * What is given to the host is as in a balloon, but without virtio: number of the first
  * page, and number of pages, to two ports of demo/td_linux.c, which punches a hole.
  */
@@ -17,6 +22,7 @@
 #include <linux/debugfs.h>
 #include <linux/gfp.h>
 #include <linux/io.h>
+#include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
@@ -30,6 +36,7 @@
 #define BALLOON_NR	0xfc
 
 static DEFINE_MUTEX(lock);
+static LIST_HEAD(balloon);
 static struct {
 	u64 rounds, shared, given, no_memory, failed, wrong;
 } count;
@@ -101,14 +108,19 @@ static bool share(void *block, unsigned long first, unsigned long end, unsigned 
 	return !set_memory_encrypted(addr, end - first);
 }
 
+static void to_host(phys_addr_t pa, unsigned long nr)
+{
+	outl(PHYS_PFN(pa), BALLOON_PAGE);
+	outl(nr, BALLOON_NR);
+	count.given += nr;
+}
+
 static bool give(void *block, unsigned long first, unsigned long end, unsigned long nr,
 		 u64 tag)
 {
 	phys_addr_t pa = virt_to_phys(block);
 
-	outl(PHYS_PFN(pa) + first, BALLOON_PAGE);
-	outl(end - first, BALLOON_NR);
-	count.given += end - first;
+	to_host(pa + first * PAGE_SIZE, end - first);
 	check(block, 0, first, tag, "before what was given");
 	check(block, end, nr, tag, "behind what was given");
 	return tdx_accept_memory(pa + first * PAGE_SIZE, pa + end * PAGE_SIZE);
@@ -147,25 +159,95 @@ static void one_round(u64 *seed)
 	free_pages((unsigned long)block, order);
 }
 
+static long give_user_page(unsigned long addr)
+{
+	struct page *page;
+	phys_addr_t pa;
+	long r;
+
+	r = pin_user_pages_fast(addr, 1, FOLL_WRITE, &page);
+	if (r != 1)
+		return r < 0 ? r : -EFAULT;
+	pa = page_to_phys(page);
+	to_host(pa, 1);
+	r = tdx_accept_memory(pa, pa + PAGE_SIZE) ? 0 : -EIO;
+	unpin_user_page(page);
+	return r;
+}
+
+/* Its struct page links a page of the balloon, not its contents. */
+static long inflate(unsigned int nr)
+{
+	struct page *page;
+
+	while (nr--) {
+		page = alloc_page(GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY);
+		if (!page)
+			return -ENOMEM;
+		to_host(page_to_phys(page), 1);
+		list_add(&page->lru, &balloon);
+		cond_resched();
+	}
+	return 0;
+}
+
+static long deflate(void)
+{
+	struct page *page, *next;
+
+	list_for_each_entry_safe(page, next, &balloon, lru) {
+		phys_addr_t pa = page_to_phys(page);
+		u64 *p = page_address(page);
+
+		if (!tdx_accept_memory(pa, pa + PAGE_SIZE))
+			return -EIO;
+		check(p, 0, 1, 0, "from the balloon");
+		list_del(&page->lru);
+		__free_page(page);
+		cond_resched();
+	}
+	return 0;
+}
+
+/* "page", "inflate", "deflate". */
+static long command(const char *text)
+{
+	unsigned long addr;
+	unsigned int nr;
+
+	if (sscanf(text, "page %lx", &addr) == 1)
+		return give_user_page(addr);
+	if (sscanf(text, "inflate %u", &nr) == 1)
+		return inflate(nr);
+	if (!strncmp(text, "deflate", 7))
+		return deflate();
+	return -EINVAL;
+}
+
 static ssize_t convert_write(struct file *file, const char __user *buf, size_t len,
 			     loff_t *pos)
 {
 	char text[64];
+	long r = 0;
 	u64 seed;
 	u32 n;
 
 	if (len >= sizeof(text) || copy_from_user(text, buf, len))
 		return -EINVAL;
 	text[len] = 0;
-	if (sscanf(text, "%u %llu", &n, &seed) != 2 || !seed)
-		return -EINVAL;
 	mutex_lock(&lock);
-	while (n--) {
-		one_round(&seed);
-		cond_resched();
+	if (sscanf(text, "%u %llu", &n, &seed) != 2) {
+		r = command(text);
+	} else if (!seed) {
+		r = -EINVAL;
+	} else {
+		while (n--) {
+			one_round(&seed);
+			cond_resched();
+		}
 	}
 	mutex_unlock(&lock);
-	return len;
+	return r ?: len;
 }
 
 static int convert_show(struct seq_file *m, void *unused)
