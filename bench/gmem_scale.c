@@ -631,8 +631,8 @@ static void story_latency(void)
 	run_beside("beside to shared of 8 GiB", to_shared, 8ull * SZ_1G, SZ_128M,
 		   100000);
 	run_beside("beside a hole of 1 GiB", punch, SZ_1G, SZ_1G, 10000);
-	run_killed("to shared of 256 MiB, killed", to_shared, SZ_256M);
-	run_killed("hole of 256 MiB, killed", punch, SZ_256M);
+	run_killed("to shared of 128 MiB, killed", to_shared, SZ_128M);
+	run_killed("hole of 128 MiB, killed", punch, SZ_128M);
 }
 
 static const struct {
