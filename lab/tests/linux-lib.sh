@@ -20,13 +20,13 @@ printed() {
 	grep -q "$@" "$log"
 }
 
-# A balloon of 1 MiB, page by page, and what the host then has of it; tables for the leaves
+# A balloon of 256 KiB, page by page, and what the host then has of it; tables for the leaves
 # that had to be split take some of that.
 balloon_is_free() {
 	before=$(figure 'Memory has been converted' '.*the TD has \([0-9]*\) KiB.*')
 	with=$(figure 'The host has the balloon' '.*the TD has \([0-9]*\) KiB.*')
-	exactly ranges 256 "$(figure 'The host has the balloon' '.*given to the host: \([0-9]*\) ranges.*')" &&
-		more_than KiB 768 $((${before:-0} - ${with:-0}))
+	exactly ranges 64 "$(figure 'The host has the balloon' '.*given to the host: \([0-9]*\) ranges.*')" &&
+		more_than KiB 192 $((${before:-0} - ${with:-0}))
 }
 
 # What the guest's kernel has to say, but for what demo/README.md explains. The guest has
