@@ -3,7 +3,8 @@
  * The module's view of memory. It reaches every page through a mapping of its
  * own, and takes the pages that it owns away from the kernel: with KASAN they are
  * poisoned, and with debug_pagealloc=on, for which the direct map has 4 KiB pages,
- * they are taken out of it, so that what touches them dies with an oops.
+ * they are taken out of it, so that what touches them dies with an oops. With
+ * init_on_free=1 that is found, too, of a page that is freed while the module has it.
  *
  * A page comes back when real hardware would let the host have it. Another CPU
  * may keep a translation of the direct map for a while, and KASAN does not look at

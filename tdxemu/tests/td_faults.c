@@ -84,6 +84,7 @@ static const char *const op_names[] = {
 struct fault_case {
 	const char *faults[2];
 	int error;		/* of a refused split */
+	bool filled;		/* the module has written the page table by then */
 	unsigned int lost;	/* pages that the module keeps until the TD ends */
 };
 
@@ -152,7 +153,7 @@ static const struct fault_case refused_split[] = {
 	{ { BUSY DEMOTE TDR " " EVER }, EBUSY },
 	{ { BUSY DEMOTE OP_STATE " " EVER }, EBUSY },
 	/* Filled, and given back: it has to be written back. */
-	{ { BUSY DEMOTE ENTRY " skip=1 " EVER }, EBUSY },
+	{ { BUSY DEMOTE ENTRY " skip=1 " EVER }, EBUSY, .filled = true },
 	{ { "kind=r8 " DEMOTE }, EPROTO },
 	{ { "kind=restartable " DEMOTE }, EPROTO },
 	{ { WALK_FAILED DEMOTE }, EPROTO },
@@ -451,9 +452,23 @@ static void absorbed(enum op op, const struct fault_case *c)
 	check_model();
 }
 
+static unsigned int owned_pages(void)
+{
+	unsigned long start, end;
+	unsigned int pages = 0;
+	FILE *f = fopen(TDXEMU "owned", "r");
+
+	TEST_ASSERT(f, "errno %d", errno);
+	while (fscanf(f, "%lx-%lx%*[^\n]", &start, &end) == 2)
+		pages += (end - start) / PAGE_SIZE;
+	fclose(f);
+	return pages;
+}
+
 static void refused(enum op op, const struct fault_case *c)
 {
 	u64 first = fresh_leaf(op);
+	unsigned int owned = c->filled ? owned_pages() : 0;
 	int r;
 
 	inject(c, first / LEAF);
@@ -461,6 +476,14 @@ static void refused(enum op op, const struct fault_case *c)
 	TEST_ASSERT(r == -1 && errno == c->error, "Returned %d, errno %d, not %d", r,
 		    errno, c->error);
 	end_faults();
+
+	/*
+	 * A page that is not written back counts as the module's.  To ask for it later
+	 * would be too late: DEMOTE takes it again as it is.
+	 */
+	if (c->filled)
+		TEST_ASSERT(owned_pages() == owned, "%d pages are not written back",
+			    owned_pages() - owned);
 
 	/* Nothing happened. */
 	assert_pages(0, 0);
@@ -476,19 +499,6 @@ static void refused(enum op op, const struct fault_case *c)
 	TEST_ASSERT(!r, "The second time: errno %d", errno);
 	check_done(op, first);
 	check_model();
-}
-
-static unsigned int owned_pages(void)
-{
-	unsigned long start, end;
-	unsigned int pages = 0;
-	FILE *f = fopen(TDXEMU "owned", "r");
-
-	TEST_ASSERT(f, "errno %d", errno);
-	while (fscanf(f, "%lx-%lx%*[^\n]", &start, &end) == 2)
-		pages += (end - start) / PAGE_SIZE;
-	fclose(f);
-	return pages;
 }
 
 /* Without any TD. */
