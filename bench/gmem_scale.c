@@ -542,7 +542,7 @@ static void run_beside(const char *name, op_fn op, u64 size, u64 mapped, u64 pau
 	pthread_join(thread, NULL);
 	TEST_ASSERT(pages && pages < OTHER_PAGES - 32,
 		    "%s: the guest touched %lu pages: all, or none", name, pages);
-	figure(name, "instructions, with the guest's", took);
+	figure(name, "instructions, host and guest", took);
 	figure(name, "other pages touched meanwhile", pages);
 	figure(name, "exits of the vCPU meanwhile", exits);
 	figure(name, "exits for one page, in hundredths", exits * 100 / pages);
