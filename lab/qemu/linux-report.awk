@@ -70,7 +70,7 @@ END {
 	row("status of init", "status")
 	good = n == modes
 	for (m = 1; m <= n; m++)
-		good = good && value[m, "same"] == "yes" && value[m, "exit"] == 1 &&
+		good = good && value[m, "same"] == "yes" && value[m, "exit"] "" == "0" &&
 			value[m, "status"] "" == "0" && value[m, "violations"] "" == "0" &&
 			value[m, "check"] "" == "0" && value[m, "guest"] "" == "0" &&
 			value[m, "host"] "" == "0" && value[m, "turns"] > 0
