@@ -8,10 +8,12 @@
  *	TEMP		PML4, PDPT, and three PDs: 0 - 1 GiB, the same once more at 1 GiB
  *			for shared memory (filled by firmware.c), 3 - 4 GiB
  *	TEMP + 0x5000	.bss, see firmware.lds
+ *	TEMP + 0x1b000	where all vCPUs but the first wait: a mailbox as ACPI describes it
  *	TEMP + 0x20000	end of the stack
  */
 #define TEMP		0x800000
 #define TEMP_SIZE	0x20000
+#define MAILBOX		(TEMP + 0x1b000)
 #define HOB		(TEMP + TEMP_SIZE)
 #define HOB_SIZE	0x2000
 
@@ -24,7 +26,8 @@
 #define PRESENT		0x3	/* and writable */
 #define LEAF		0x80
 
-	/* 32 bits, flat, no paging; EFER.LME is set. */
+	/* 32 bits, flat, no paging; EFER.LME is set, ESI is the number of the vCPU. All of
+	 * them make the same tables. */
 	.section .text.start, "ax"
 	.code32
 	.globl	start32
@@ -35,13 +38,13 @@ start32:
 	movl	$(PD_IMAGE + PRESENT), PDPT + 24
 
 	movl	$(PRESENT + LEAF), %eax
-	xorl	%esi, %esi
-leaf:	movl	%eax, PD_LOW(,%esi,8)
+	xorl	%ecx, %ecx
+leaf:	movl	%eax, PD_LOW(,%ecx,8)
 	leal	0xc0000000(%eax), %edx
-	movl	%edx, PD_IMAGE(,%esi,8)
+	movl	%edx, PD_IMAGE(,%ecx,8)
 	addl	$0x200000, %eax
-	incl	%esi
-	cmpl	$512, %esi
+	incl	%ecx
+	cmpl	$512, %ecx
 	jb	leaf
 
 	movl	%cr4, %eax
@@ -53,21 +56,34 @@ leaf:	movl	%eax, PD_LOW(,%esi,8)
 	orl	$(1 << 31 | 1 << 16), %eax	/* PG, WP */
 	movl	%eax, %cr0
 	lgdt	gdt_pointer
-	ljmp	$8, $start64
+	ljmp	$16, $start64
 
 	.code64
 start64:
-	movl	$16, %eax
+	movl	$24, %eax
 	movl	%eax, %ds
 	movl	%eax, %es
 	movl	%eax, %ss
+	testl	%esi, %esi
+	jnz	other
 	movl	$(TEMP + TEMP_SIZE), %esp
 	movabs	$firmware, %rax
 	call	*%rax
 	ud2
 
+	/* Command, APIC ID (that is the number) and address; Linux writes the command last. */
+other:	pause
+	cmpw	$1, MAILBOX
+	jne	other
+	cmpl	%esi, MAILBOX + 4
+	jne	other
+	movq	MAILBOX + 8, %rax
+	movw	$0, MAILBOX
+	jmp	*%rax
+
 	.balign	8
-gdt:	.quad	0
+	/* Selectors as Linux wants them. */
+gdt:	.quad	0, 0
 	.quad	0x00af9b000000ffff		/* code, 64 bits */
 	.quad	0x00cf93000000ffff		/* data */
 gdt_pointer:
