@@ -158,26 +158,12 @@ static void check_zero(u64 first, u64 nr)
 /* As large as the VMM lets it. That something is accepted already is wrong, too. */
 static void accept(u64 first, u64 nr)
 {
-	u64 gpa = gpa_of(first), end = gpa_of(first + nr), status;
+	u64 gpa = gpa_of(first), status;
 
 	accepted_2m = accepted_4k = 0;
-	while (gpa < end) {
-		if (!(gpa % LEAF) && gpa + LEAF <= end) {
-			status = accept_one(gpa, 1);
-			if (!status) {
-				accepted_2m++;
-				gpa += LEAF;
-				continue;
-			}
-			if (STATUS(status) != SIZE_MISMATCH)
-				wrong("status of ACCEPT of 2 MiB", gpa, status);
-		}
-		status = accept_one(gpa, 0);
-		if (status)
-			wrong("status of ACCEPT", gpa, status);
-		accepted_4k++;
-		gpa += PAGE;
-	}
+	status = accept_range(&gpa, gpa_of(first + nr), &accepted_2m, &accepted_4k);
+	if (status)
+		wrong("status of ACCEPT", gpa, status);
 }
 
 static void report_accepted(void)

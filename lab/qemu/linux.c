@@ -178,30 +178,9 @@ static void accept(u64 gpa, u64 end)
 {
 	u64 status;
 
-	while (gpa < end) {
-		if (!(gpa % LEAF) && gpa + LEAF <= end) {
-			status = accept_one(gpa, 1);
-			if (!status) {
-				accepted_2m++;
-				gpa += LEAF;
-				continue;
-			}
-			if (STATUS(status) == OPERAND_BUSY)
-				continue;
-			if (STATUS(status) != SIZE_MISMATCH)
-				die("ACCEPT of 2 MiB", gpa);
-		}
-		/* The rest of a leaf of which a part is there already goes page by page. */
-		do {
-			status = accept_one(gpa, 0);
-			if (STATUS(status) == OPERAND_BUSY)
-				continue;
-			if (status)
-				die("ACCEPT", gpa);
-			accepted_4k++;
-			gpa += PAGE;
-		} while (gpa % LEAF && gpa < end);
-	}
+	while ((status = accept_range(&gpa, end, &accepted_2m, &accepted_4k)))
+		if (STATUS(status) != OPERAND_BUSY)
+			die("ACCEPT", gpa);
 }
 
 static void convert(u64 gpa, u64 size, int shared)

@@ -6,7 +6,7 @@
  * memory that the VMM adds to the TD as well ("temporary memory"), all of it zero:
  *
  *	TEMP		PML4, PDPT, and three PDs: 0 - 1 GiB, the same once more at 1 GiB
- *			for shared memory (filled by firmware.c), 3 - 4 GiB
+ *			for shared memory (filled by map_shared() of td.h), 3 - 4 GiB
  *	TEMP + 0x5000	.bss, see firmware.lds
  *	TEMP + 0x1b000	where all vCPUs but the first wait: a mailbox as ACPI describes it
  *	TEMP + 0x20000	end of the stack

@@ -111,6 +111,34 @@ static inline u64 accept_one(u64 gpa, u64 level)
 	return tdcall(TDG_ACCEPT, &r);
 }
 
+/*
+ * Accepts from *gpa to end, by 2 MiB where the VMM lets it, counts the pages of each size, and
+ * leaves in *gpa how far it has come. Returns the status of what could not be accepted.
+ */
+static inline u64 accept_range(u64 *gpa, u64 end, u64 *nr_2m, u64 *nr_4k)
+{
+	u64 status;
+
+	while (*gpa < end) {
+		if (!(*gpa % LEAF) && *gpa + LEAF <= end) {
+			status = accept_one(*gpa, 1);
+			if (!status) {
+				++*nr_2m;
+				*gpa += LEAF;
+				continue;
+			}
+			if (STATUS(status) != SIZE_MISMATCH)
+				return status;
+		}
+		status = accept_one(*gpa, 0);
+		if (status)
+			return status;
+		++*nr_4k;
+		*gpa += PAGE;
+	}
+	return 0;
+}
+
 static inline u32 swap32(u32 v)
 {
 	return v << 24 | (v & 0xff00) << 8 | (v >> 8 & 0xff00) | v >> 24;
