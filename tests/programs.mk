@@ -4,6 +4,7 @@
 # and so are td_faults and td_small_pages of TDXEMU. The others of TDXEMU are built by
 # themselves: their guests are functions of theirs, which may use neither SSE nor a red
 # zone, nor wait at a landing pad. bochs/TEST is the selftest TEST as Bochs can run it.
+# mm/TEST is one of HugeTLB's selftests, in tools/testing/selftests/mm.
 
 include Makefile
 
@@ -25,8 +26,17 @@ TDX_CFLAGS := -O2 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -no-pie 
 HERE := $(dir $(lastword $(filter %/programs.mk,$(MAKEFILE_LIST))))
 BOCHS_TESTS := $(OUTPUT)/bochs/set_memory_region_test
 
+MM_NAMES := hugetlb-madvise hugetlb-mmap hugetlb-mremap hugetlb-shm hugetlb_dio \
+	hugetlb_fault_after_madv hugetlb_madv_vs_map hugetlb-soft-offline hugetlb-read-hwpoison \
+	thuge-gen
+MM_TESTS := $(MM_NAMES:%=$(OUTPUT)/mm/%)
+
 .PHONY: demo
-demo: $(DEMOS) $(GUESTS) $(BENCHES) $(TDX_TESTS) $(BOCHS_TESTS)
+demo: $(DEMOS) $(GUESTS) $(BENCHES) $(TDX_TESTS) $(BOCHS_TESTS) $(MM_TESTS)
+
+$(OUTPUT)/mm/%: ../mm/%.c ../mm/vm_util.c ../mm/hugepage_settings.c
+	mkdir -p $(@D)
+	$(CC) -O2 -Wall -D_GNU_SOURCE= -I.. $(KHDR_INCLUDES) $(LDFLAGS) $^ -lrt -lpthread -lm -o $@
 
 $(OUTPUT)/bochs/%: $(OUTPUT)/%.o $(HERE)bochs_if.c $(LIBKVM_OBJS)
 	mkdir -p $(@D)

@@ -4,14 +4,15 @@
  * the second by the guest. Both sides check both.
  *
  * Usage: disk FILE make		the host's half; the rest is zero
- *	  disk FILE turns TIMES		reads the host's half, and as often writes the guest's
- *					and reads it
+ *	  disk FILE turns [TIMES]	reads the host's half, writes and reads the guest's; as
+ *					often, or until SIGTERM and once more then
  *	  disk FILE verify		both halves, when the guest has ended
  *
  * Nothing is left to a cache: O_DIRECT, where there is a disk.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -32,6 +33,13 @@
 static int fd;
 static uint64_t *buffer;
 static unsigned long long wrong;
+static volatile sig_atomic_t enough;
+
+static void on_term(int sig)
+{
+	(void)sig;
+	enough = 1;
+}
 
 static void fail(const char *what)
 {
@@ -77,15 +85,16 @@ static void check_half(off_t first, off_t end, uint64_t turn)
 
 int main(int argc, char **argv)
 {
-	unsigned long turn, turns = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
-	bool make, verify;
+	unsigned long turn = 0, turns = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
+	bool make, verify, last;
 	struct stat st;
 	off_t size;
 
 	make = argc == 3 && !strcmp(argv[2], "make");
 	verify = argc == 3 && !strcmp(argv[2], "verify");
-	if (!make && !verify && (argc != 4 || strcmp(argv[2], "turns") || !turns)) {
-		fprintf(stderr, "Usage: disk FILE make | turns TIMES | verify\n");
+	if (!make && !verify &&
+	    (argc < 3 || argc > 4 || strcmp(argv[2], "turns") || (argc == 4 && !turns))) {
+		fprintf(stderr, "Usage: disk FILE make | turns [TIMES] | verify\n");
 		return 2;
 	}
 	if (stat(argv[1], &st) && !make)
@@ -105,12 +114,12 @@ int main(int argc, char **argv)
 		write_half(0, size / 2, TURN_HOST);
 		return 0;
 	}
+	signal(SIGTERM, on_term);
 	check_half(0, size / 2, TURN_HOST);
-	for (turn = 0; turn < turns; turn++) {
-		uint64_t what = turn + 1 == turns ? TURN_LAST : TURN_FIRST + turn;
-
-		write_half(size / 2, size, what);
-		check_half(size / 2, size, what);
+	for (last = verify; !last; turn++) {
+		last = turns ? turn + 1 == turns : enough;
+		write_half(size / 2, size, last ? TURN_LAST : TURN_FIRST + turn);
+		check_half(size / 2, size, last ? TURN_LAST : TURN_FIRST + turn);
 	}
 	if (verify)
 		check_half(size / 2, size, TURN_LAST);

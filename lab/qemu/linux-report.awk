@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # The modes side by side, from what lab/qemu/linux-job prints. Status: 0 if there are as
-# many as -v modes says, and all is well.
+# many as -v modes says, and all is well; with -v convert=yes ranges have to be converted.
 
 function row(name, what,	m) {
 	printf "  %-30s", name
@@ -43,6 +43,11 @@ BEGIN {
 		if ($i == "times,")
 			set("turns", $(i - 1))
 }
+/^  \| .*init: converted: / {
+	for (i = 1; i < NF; i++)
+		if ($i == "rounds" || $i == "shared" || $i == "failed" || $i == "wrong")
+			set($i, $(i + 1))
+}
 /^  \| .*check: .* words wrong/ { set("check", value[n, "check"] + $(NF - 2)) }
 
 END {
@@ -58,11 +63,15 @@ END {
 		for (i = 1; i <= calls; i++)
 			row(call[i], stage[s] " " call[i])
 		if (stage[s] == "worked") {
+			row("ranges to shared and back", "rounds")
+			row("pages in them", "shared")
 			row("disk written and read, times", "turns")
 		}
 	}
 	print "Results:"
 	row("memory: words wrong", "check")
+	row("ranges: failed", "failed")
+	row("ranges: words wrong", "wrong")
 	row("disk: words wrong, guest", "guest")
 	row("disk: words wrong, host", "host")
 	row("disk: same checksum", "same")
@@ -73,7 +82,9 @@ END {
 		good = good && value[m, "same"] == "yes" && value[m, "exit"] "" == "0" &&
 			value[m, "status"] "" == "0" && value[m, "violations"] "" == "0" &&
 			value[m, "check"] "" == "0" && value[m, "guest"] "" == "0" &&
-			value[m, "host"] "" == "0" && value[m, "turns"] > 0
+			value[m, "host"] "" == "0" && value[m, "turns"] > 0 &&
+			(convert != "yes" || value[m, "rounds"] > 0 &&
+			 value[m, "failed"] "" == "0" && value[m, "wrong"] "" == "0")
 	print good ? "All is well in each mode." : "FAILED"
 	exit !good
 }

@@ -45,6 +45,8 @@ balloon_is_free() {
 # loglevel=5: warnings and worse; "[U]" is from user space.
 no_warnings() {
 	sed -n -e '/\[U\] /d' \
+		-e '/firmware: accepted/d' \
+		-e '/PCI: Fatal: No config space access function found/d' \
 		-e '/tdx: VMM did not configure X2APIC_IDs properly/d' \
 		-e '/ACPI: No IOAPIC entries present/d' \
 		-e '/ACPI: setting ELCR to 0001 (from ffff)/d' \

@@ -14,7 +14,8 @@
  * Writing "inflate PAGES" gives that many single pages away, and "deflate" takes them back.
  *
  * What is given to the host is as in a balloon, but without virtio: number of the first
- * page, and number of pages, to two ports of demo/td_linux.c, which punches a hole.
+ * page, and number of pages, to two ports of demo/td_linux.c, which punches a hole. Another
+ * VMM has no such ports: tdx_convert.give=0, and nothing is given.
  */
 #define pr_fmt(fmt) "tdx_convert: " fmt
 
@@ -34,6 +35,9 @@
 #define MAX_ORDER_USED	10
 #define BALLOON_PAGE	0xf8
 #define BALLOON_NR	0xfc
+
+static bool may_give = true;
+module_param_named(give, may_give, bool, 0444);
 
 static DEFINE_MUTEX(lock);
 static LIST_HEAD(balloon);
@@ -142,7 +146,7 @@ static void one_round(u64 *seed)
 	first = random_below(seed, nr);
 	end = first + 1 + random_below(seed, nr - first);
 	fill(block, 0, nr, tag);
-	if (random_below(seed, 2))
+	if (random_below(seed, 2) || !may_give)
 		ok = share(block, first, end, nr, tag);
 	else
 		ok = give(block, first, end, nr, tag);
