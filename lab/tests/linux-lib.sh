@@ -47,6 +47,11 @@ no_warnings() {
 	sed -n -e '/\[U\] /d' \
 		-e '/firmware: accepted/d' \
 		-e '/PCI: Fatal: No config space access function found/d' \
+		-e '/ACPI: Failed to create genetlink family for ACPI event/d' \
+		-e '/ACPI: IRQ 4 override to edge(!), high(!)/d' \
+		-e '/software IO TLB: Memory encryption is active/d' \
+		-e '/ACPI: PM: Preparing to enter system sleep state S5/d' \
+		-e '/reboot: Power down/d' \
 		-e '/tdx: VMM did not configure X2APIC_IDs properly/d' \
 		-e '/ACPI: No IOAPIC entries present/d' \
 		-e '/ACPI: setting ELCR to 0001 (from ffff)/d' \
