@@ -47,6 +47,7 @@ no_warnings() {
 	sed -n -e '/\[U\] /d' \
 		-e '/firmware: accepted/d' \
 		-e '/PCI: Fatal: No config space access function found/d' \
+		-e '/PCI: System does not support PCI/d' \
 		-e '/ACPI: Failed to create genetlink family for ACPI event/d' \
 		-e '/ACPI: IRQ 4 override to edge(!), high(!)/d' \
 		-e '/software IO TLB: Memory encryption is active/d' \
@@ -55,10 +56,7 @@ no_warnings() {
 		-e '/tdx: VMM did not configure X2APIC_IDs properly/d' \
 		-e '/ACPI: No IOAPIC entries present/d' \
 		-e '/ACPI: setting ELCR to 0001 (from ffff)/d' \
-		-e '/ACPI Error: AE_BAD_PARAMETER, During Region initialization/d' \
 		-e '/ACPI BIOS Warning (bug): Incorrect checksum in table \[APIC\]/d' \
-		-e '/ACPI: Unable to load the System Description Tables/d' \
-		-e '/ACPI Error: Could not remove SCI handler/d' \
 		-e 's/^  | //p' "$log" >"$log.warnings"
 	cat "$log.warnings"
 	[ ! -s "$log.warnings" ]
