@@ -5,6 +5,7 @@
  * Prints figures for bench/figures.
  *
  *	gmem_insns 4k|2m	size of the file's folios
+ *	gmem_insns pool		2 MiB of the HugeTLB pool, of which no less can be punched
  *
  * Each is measured ROUNDS times in a VM of its own and the least is printed: a timer
  * interrupt in between is not what is to be known.
@@ -21,6 +22,9 @@
 
 #ifndef GUEST_MEMFD_FLAG_HUGEPAGE
 #define GUEST_MEMFD_FLAG_HUGEPAGE 0
+#endif
+#ifndef GUEST_MEMFD_FLAG_HUGETLB
+#define GUEST_MEMFD_FLAG_HUGETLB 0
 #endif
 
 #define BENCH_SLOT	10
@@ -137,15 +141,20 @@ static u64 measure(int step, u64 flags, void *shared)
 int main(int argc, char *argv[])
 {
 	u64 flags = 0, least, t;
+	bool pool = false;
 	void *shared;
 	int i, round;
 
 	TEST_REQUIRE(kvm_check_cap(KVM_CAP_VM_TYPES) & BIT(KVM_X86_SW_PROTECTED_VM));
 	TEST_REQUIRE(kvm_is_tdp_enabled());
-	TEST_ASSERT(argc == 2, "Usage: %s 4k|2m", argv[0]);
+	TEST_ASSERT(argc == 2, "Usage: %s 4k|2m|pool", argv[0]);
 	if (!strcmp(argv[1], "2m")) {
 		flags = GUEST_MEMFD_FLAG_HUGEPAGE;
 		TEST_REQUIRE(flags);
+	} else if (!strcmp(argv[1], "pool")) {
+		flags = GUEST_MEMFD_FLAG_HUGETLB;
+		TEST_REQUIRE(flags);
+		pool = true;
 	}
 	pin_self_to_any_cpu();
 
@@ -154,6 +163,9 @@ int main(int argc, char *argv[])
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
 
 	for (i = 0; i < ARRAY_SIZE(steps); i++) {
+		if (pool && steps[i].op == punch &&
+		    (steps[i].offset | steps[i].size) % SZ_2M)
+			continue;
 		for (least = -1ull, round = 0; round < ROUNDS; round++) {
 			t = measure(i, flags, align_ptr_up(shared, SZ_2M));
 			least = min(least, t);
